@@ -35,16 +35,17 @@ def dump_json(value: Any) -> str:
 
     NaN and the infinities, which JSON has no form for, are written as the strings of Python's ``float``.
     """
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """``value`` with every NaN and infinity in it, at any depth, as the string of Python's ``float``."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return repr(value)
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 

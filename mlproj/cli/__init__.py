@@ -1,0 +1,5 @@
+"""The command line: a thin layer over the Python API."""
+
+from mlproj.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,105 @@
+"""Environments: from what a manifest asks for to something ready to run in, keyed by its lock.
+
+A kind of environment is one module that fulfils ``kind.Kind``, and one row of ``KINDS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from mlproj.environments.environment import Environment, Policy, Report
+
+if TYPE_CHECKING:
+    from mlproj.environments.inventory import BuiltEnvironment, Removal
+    from mlproj.environments.kind import EnvironmentPlan, Kind, LockResult
+    from mlproj.manifest.models import EnvironmentSpec
+
+__all__ = [
+    "KINDS",
+    "Environment",
+    "Policy",
+    "Report",
+    "list_environments",
+    "lock",
+    "plan",
+    "prepare",
+    "prune",
+    "remove",
+]
+
+KINDS = {
+    "system": "mlproj.environments.system",
+    "virtualenv": "mlproj.environments.virtualenv",
+}
+
+
+def _kind(spec: EnvironmentSpec) -> Kind:
+    # By name, so that a run imports the one kind it uses.
+    from importlib import import_module
+
+    return cast("Kind", import_module(KINDS[spec.kind]))
+
+
+def prepare(
+    spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report
+) -> Environment:
+    """Build the environment that ``spec`` asks for, or find it built, and hold it for as long as it is used.
+
+    ``name`` is its name among the manifest's ``environments``, or ``None``; ``folder`` is the project's.
+
+    Raises ``EnvironmentBuildError`` when it cannot be resolved or built, ``LockError`` when the policy asks
+    for a lock that is missing or stale, ``UsageError`` when ``spec`` or the files it names ask for what
+    cannot be.
+    """
+    return _kind(spec).prepare(spec, name, folder.absolute(), policy, report)
+
+
+def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) -> EnvironmentPlan:
+    """Say what ``prepare`` would come to.
+
+    May resolve; changes nothing outside the cache. Raises as ``prepare``.
+    """
+    return _kind(spec).plan(spec, name, folder.absolute(), policy)
+
+
+def lock(
+    spec: EnvironmentSpec,
+    name: str | None,
+    folder: Path,
+    upgrade: bool,
+    upgrade_packages: Sequence[str],
+    report: Report,
+) -> LockResult:
+    """Write the lock of ``spec`` beside the manifest, keeping the versions of the lock before where they
+    still fit.
+
+    ``upgrade`` takes the newest version of everything, ``upgrade_packages`` of the packages named. Raises as
+    ``prepare``.
+    """
+    return _kind(spec).lock(spec, name, folder.absolute(), upgrade, upgrade_packages, report)
+
+
+def list_environments() -> list[BuiltEnvironment]:
+    """The environments that are built, last used first."""
+    from mlproj.environments import inventory
+
+    return inventory.list_environments()
+
+
+def remove(key_prefix: str) -> Removal:
+    """Remove the one environment whose key starts so.
+
+    Raises ``UsageError`` for none, several, or one in use.
+    """
+    from mlproj.environments import inventory
+
+    return inventory.remove(key_prefix)
+
+
+def prune(older_than: float | None = None) -> Removal:
+    """Remove every environment not in use, or only those last used more than ``older_than`` seconds ago."""
+    from mlproj.environments import inventory
+
+    return inventory.prune(older_than)

@@ -63,6 +63,14 @@ def _not_an_option(value: str) -> str:
     return value
 
 
+def _known_type(text: str) -> str:
+    try:
+        parse_type(text)
+    except ValueError as error:
+        raise PydanticCustomError("type", "{why}", {"why": str(error)}) from None
+    return text
+
+
 Text = Annotated[str, AfterValidator(_no_null_byte)]
 ProjectPath = Annotated[str, AfterValidator(_inside_the_project)]
 Requirement = Annotated[str, AfterValidator(_plain_requirement)]
@@ -78,7 +86,7 @@ class Section(BaseModel):
 class Parameter(Section):
     """One typed parameter of an entry point."""
 
-    type: str = "str"
+    type: Annotated[str, AfterValidator(_known_type)] = "str"
     """`str`, `int`, `float`, `bool`, `path`, `uri`, `json`, `date` or `secret`; `list[T]` for several; a `?` at the
     end (`float?`) allows `null`."""
     default: Any = None
@@ -152,16 +160,6 @@ class Parameter(Section):
     def value_type(self) -> ValueType:
         """The parsed ``type``."""
         return parse_type(self.type)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _type_is_known(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("type"), str):
-            try:
-                parse_type(value["type"])
-            except ValueError as error:
-                raise PydanticCustomError("type", "{why}", {"why": str(error), "key": "type"}) from None
-        return value
 
     @property
     def required(self) -> bool:
@@ -241,22 +239,16 @@ class EnvironmentSpec(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_kind(cls, value: Any) -> Any:
+    def _nothing_means_the_defaults(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        for kind in LATER_KINDS:
-            if kind in value:
-                raise PydanticCustomError(
-                    "later_kind",
-                    "`virtualenv` or `system`: this version of mlproj does not run `{kind}` environments",
-                    {"kind": kind, "key": kind},
-                )
-        kinds = [kind for kind in ("virtualenv", "system") if kind in value]
-        if len(kinds) > 1:
-            raise PydanticCustomError("one_kind", "one kind, not both `virtualenv` and `system`", {"key": kinds[1]})
-        if not kinds and not value:
-            raise PydanticCustomError("one_kind", "one kind: `virtualenv` or `system`", {})
-        return {key: {} if key in kinds and item is None else item for key, item in value.items()}
+        return {key: {} if key in cls.model_fields and item is None else item for key, item in value.items()}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> EnvironmentSpec:
+        if (self.virtualenv is None) == (self.system is None):
+            raise PydanticCustomError("one_kind", "one kind: `virtualenv` or `system`", {"key": "system"})
+        return self
 
     @property
     def kind(self) -> str:

@@ -1,10 +1,15 @@
-"""Running a build tool (uv, virtualenv, git) under a guardian, its output going to a log file line by line."""
+"""Running a build tool (uv, virtualenv) under a guardian, its output going to a log file line by line."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from mlproj.processes.guarded import dismiss, order, read_events, start_guardian
+
+_GRACE = 2.0
 
 
 def run_tool(
@@ -18,18 +23,37 @@ def run_tool(
     """Run a tool to its end and give its exit status (128 + n when signal n ended it).
 
     stdout and stderr are appended to ``log`` as they come; each decoded line goes to ``on_line`` too. The tool has
-    no stdin. It and all its descendants are killed when this process dies or is interrupted.
+    no stdin. It and all its descendants are ended when this process dies or is interrupted.
 
     Raises ``FileNotFoundError`` when there is no such executable.
     """
-    import subprocess
+    reader, writer = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY)
+    try:
+        guardian = start_guardian(null, writer, writer)
+    finally:
+        os.close(writer)
+        os.close(null)
+    try:
+        with os.fdopen(reader, "rb") as output:
+            order(guardian, argv, cwd=cwd, env=env, grace=_GRACE)
+            for line in output:
+                log.write(line)
+                if on_line is not None:
+                    on_line(line.decode(errors="replace").rstrip("\r\n"))
+        events = _remaining_events(guardian.channel)
+    finally:
+        dismiss(guardian)
+    if "failed" in events:
+        number, what = events["failed"]
+        raise FileNotFoundError(number, os.strerror(number), what)
+    status = int(events.get("exited", -9))
+    return status if status >= 0 else 128 - status
 
-    with subprocess.Popen(
-        list(argv), cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            log.write(line)
-            if on_line is not None:
-                on_line(line.decode(errors="replace").rstrip("\r\n"))
-    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+def _remaining_events(channel: Any) -> dict[str, Any]:
+    received = b""
+    while data := channel.recv(65536):
+        received += data
+    events, _ = read_events(received)
+    return {name: value for event in events for name, value in event.items()}

@@ -1,0 +1,1 @@
+"""Recorded runs: the record, the store that keeps it, and finding runs again."""

@@ -1,0 +1,7 @@
+"""``python -m mlproj``."""
+
+import sys
+
+from mlproj.cli import main
+
+sys.exit(main())

@@ -1,0 +1,59 @@
+"""What ``--dry-run`` shows: a resolved plan as data, with secrets masked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlproj.api.resolution import Resolved
+from mlproj.environments.kind import EnvironmentPlan
+
+
+def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, Any]:
+    """What ``--dry-run`` prints: the resolved plan, secrets masked."""
+    config = resolved.config
+    added = {
+        **_additions(resolved),
+        **{variable: "•••" for variable in config.secret_variables.values()},
+    }
+    return {
+        "project": resolved.loaded.name,
+        "entry_point": resolved.entry_point_name,
+        "parameters": config.recorded,
+        "source": {
+            "kind": resolved.snapshot.kind,
+            "path": str(resolved.snapshot.folder),
+            "identity": resolved.snapshot.identity,
+            "commit": resolved.snapshot.commit,
+            "branch": resolved.snapshot.branch,
+            "remote": resolved.snapshot.remote,
+            "dirty": resolved.snapshot.dirty,
+            "digest": resolved.snapshot.digest,
+        },
+        "environment": {
+            "kind": environment.kind,
+            "key": environment.key,
+            "built": environment.built,
+            "folder": str(environment.folder) if environment.folder else None,
+            "python": environment.python,
+            "interpreter": environment.interpreter,
+            "lock": environment.lock,
+            "packages": environment.package_count,
+            "notice": environment.notice,
+        },
+        "argv": list(resolved.command.shown),
+        "shell": resolved.command.shell,
+        "cwd": str(resolved.loaded.folder),
+        "environment_variables": added,
+        "inputs": list(resolved.entry_point.inputs),
+        "outputs": {name: each.path for name, each in resolved.entry_point.outputs.items()},
+        "timeout_s": resolved.timeout_s,
+    }
+
+
+def _additions(resolved: Resolved) -> dict[str, str]:
+    """The variables that a run would add and whose values are known beforehand, secrets masked."""
+    secret_values = set(resolved.config.secrets.values())
+    from_command = {
+        name: "•••" if value in secret_values else value for name, value in resolved.command.variables.items()
+    }
+    return {**resolved.entry_point.environment_variables, **from_command}

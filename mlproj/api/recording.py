@@ -1,0 +1,126 @@
+"""The record of a run, put together from what each step of its way found out; no secret gets into it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from mlproj.api import machine
+from mlproj.api.request import RunRequest
+from mlproj.api.resolution import Resolved
+from mlproj.environments.environment import Environment
+from mlproj.execution.masking import mask_text
+from mlproj.execution.plan import Outcome
+from mlproj.runs.record import CommandRecord, EnvironmentRecord, Resources, RunRecord, SourceRecord
+from mlproj.runs.times import now_text
+from mlproj.sources import Snapshot
+from mlproj.version import __version__
+
+PATCH_NAME = "source.patch"
+
+
+def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: str | None) -> RunRecord:
+    """The record of a run that begins: everything but its environment and its end."""
+    record = RunRecord(
+        id=run_id,
+        name=request.name,
+        project=resolved.loaded.name,
+        experiment=request.experiment,
+        entry_point=resolved.entry_point_name,
+        parameters=resolved.config.recorded,
+        tags=dict(request.tags),
+        user=machine.user_name(),
+        started_at=now_text(),
+        source=_source(resolved.snapshot),
+        command=CommandRecord(
+            argv=list(resolved.command.shown),
+            shell=resolved.command.shell,
+            cwd=str(resolved.loaded.folder),
+            timeout_s=resolved.timeout_s,
+        ),
+        parent=parent,
+        notices=list(resolved.notices),
+        command_line=request.command_line,
+        host=machine.host_name(),
+        platform=machine.platform_name(),
+        machine=machine.machine(),
+        mlproj_version=__version__,
+        supervisor=machine.supervisor(),
+    )
+    return masked(record, resolved.secrets)
+
+
+def _source(snapshot: Snapshot) -> SourceRecord:
+    return SourceRecord(
+        kind=snapshot.kind,
+        path=str(snapshot.folder),
+        digest=snapshot.digest,
+        commit=snapshot.commit,
+        branch=snapshot.branch,
+        remote=snapshot.remote,
+        subdirectory=snapshot.subdirectory,
+        dirty=snapshot.dirty if snapshot.commit or snapshot.kind == "git" else None,
+        patch=PATCH_NAME if snapshot.patch else None,
+        patch_sha256=hashlib.sha256(snapshot.patch).hexdigest() if snapshot.patch else None,
+        left_out=list(snapshot.left_out),
+        notes=list(snapshot.notes),
+    )
+
+
+def with_environment(record: RunRecord, environment: Environment, lock_name: str | None) -> RunRecord:
+    """The record of a run whose environment is ready."""
+    built = EnvironmentRecord(
+        kind=environment.kind,
+        key=environment.key,
+        python=environment.python,
+        interpreter=environment.interpreter,
+        platform=environment.platform,
+        lock=lock_name,
+        lock_sha256=environment.lock_digest,
+        packages=dict(environment.packages),
+        managed_by="the caller" if environment.kind == "system" else "mlproj",
+    )
+    return replace(record, environment=built)
+
+
+def with_outcome(record: RunRecord, outcome: Outcome, duration_s: float) -> RunRecord:
+    """The record of a run whose command has ended."""
+    usage = outcome.usage
+    return replace(
+        record,
+        status=outcome.status,
+        exit_status=outcome.exit_status,
+        duration_s=round(duration_s, 3),
+        ended_at=now_text(),
+        resources=Resources(round(usage.wall_s, 3), usage.user_s, usage.system_s, usage.max_memory_bytes),
+        error=outcome.reason,
+        notices=[*record.notices, *outcome.notices],
+    )
+
+
+def masked(record: RunRecord, secrets: tuple[str, ...]) -> RunRecord:
+    """The record with every secret masked, wherever in it one has got to."""
+    if not secrets:
+        return record
+    fields: dict[str, Any] = {
+        field.name: _masked(getattr(record, field.name), secrets)
+        for field in dataclasses.fields(record)
+        if field.name not in ("id", "status")
+    }
+    return replace(record, **fields)
+
+
+def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return mask_text(value, secrets)
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{each.name: _masked(getattr(value, each.name), secrets) for each in dataclasses.fields(value)}
+        )
+    return value

@@ -1,0 +1,306 @@
+"""A run from its request to its final record: the straight line that every run goes, walked once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlproj import environments
+from mlproj.api import recording
+from mlproj.api.request import Listener, RunRequest
+from mlproj.api.resolution import Resolved, resolve_request
+from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
+from mlproj.environments.environment import Environment
+from mlproj.errors import MlprojError, StoreError
+from mlproj.execution.masking import forms_of, mask_text
+from mlproj.execution.plan import Outcome, Plan, Usage
+from mlproj.execution.supervise import Observers, Standby, Streams, stand_by, stand_down, supervise
+from mlproj.files import dump_json, write_atomically
+from mlproj.locations import cache_folder, store_folder
+from mlproj.manifest.models import EntryPoint
+from mlproj.parameters.config import summary
+from mlproj.runs.artifacts import OutputRequest, collect
+from mlproj.runs.inputs import hash_inputs
+from mlproj.runs.intake import open_intake
+from mlproj.runs.record import RunRecord
+from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
+from mlproj.text import one_line
+from mlproj.tracking.metrics_file import append_points, with_totals
+
+LOCK_NAME = "pylock.toml"
+
+
+class Interrupted(BaseException):
+    """A signal that asks mlproj to end came while no command was running that it could be passed on to."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def execute(request: RunRequest, listener: Listener, streams: Streams) -> RunRecord:
+    """Run what is asked for and give its final record, whether it finished, failed or was killed.
+
+    Raises ``MlprojError`` when it could not get as far as running the command; from the moment that the store
+    knows of the run, its record tells of that as well.
+    """
+    resolved = resolve_request(request, listener)
+    for notice in resolved.notices:
+        listener.notice(notice)
+    with _interruptible():
+        standby = stand_by(streams)
+        try:
+            live, record = _begin(request, resolved, listener)
+        except BaseException:
+            stand_down(standby)
+            raise
+        return _Walk(request, resolved, listener, live, record).to_the_end(standby)
+
+
+def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord]:
+    store = open_settled_store(request.store or store_folder(), listener.notice)
+    record = recording.first_record(new_run_id(store), request, resolved, os.environ.get(RUN_ID_VARIABLE) or None)
+    patch = resolved.snapshot.patch
+    if patch and any(form in patch for secret in resolved.secrets for form in forms_of(secret)):
+        notice = "the patch of the changes is not kept: it holds the value of a secret"
+        source = replace(record.source, patch=None, notes=[*record.source.notes, notice])
+        record, patch = replace(record, source=source), b""
+        listener.notice(notice)
+    live = begin(store, record)
+    if patch:
+        write_atomically(live.files.patch, patch)
+    return live, record
+
+
+class _Walk:
+    """A run that the store knows of, on its way through environment, command and outputs to its final record."""
+
+    def __init__(
+        self, request: RunRequest, resolved: Resolved, listener: Listener, live: LiveRun, record: RunRecord
+    ) -> None:
+        self.request = request
+        self.resolved = resolved
+        self.listener = listener
+        self.live = live
+        self.record = record
+        self.begun = time.monotonic()
+
+    def to_the_end(self, standby: Standby) -> RunRecord:
+        """Go the whole way; whatever happens on it, the run is closed."""
+        outcome: Outcome
+        waiting: Standby | None = standby
+        try:
+            environment = self._environment()
+            self._note_inputs()
+            plan = self._plan(environment)
+            self._save()
+            self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
+            waiting = None
+            outcome = self._command(standby, plan)
+        except MlprojError as error:
+            self._close(Outcome("failed", error.exit_status, self._usage(), mask_text(str(error), self.resolved.secrets)))
+            raise
+        except Interrupted as interrupted:
+            name = signal.Signals(interrupted.number).name
+            return self._close(Outcome("killed", 128 + interrupted.number, self._usage(), f"by {name}, before it ran"))
+        except BaseException as error:
+            self._close(Outcome("failed", 125, self._usage(), f"mlproj itself failed: {type(error).__name__}"))
+            raise
+        finally:
+            if waiting is not None:
+                stand_down(waiting)
+        return self._close(self._with_outputs(outcome))
+
+    def _usage(self) -> Usage:
+        return Usage(time.monotonic() - self.begun)
+
+    def _environment(self) -> Environment:
+        environment = environments.prepare(
+            self.resolved.environment,
+            self.resolved.environment_name,
+            self.resolved.loaded.folder,
+            self.request.policy,
+            self.listener.progress,
+        )
+        lock_name = None
+        if environment.lock_text is not None:
+            lock_name = LOCK_NAME
+            write_atomically(self.live.files.folder / lock_name, environment.lock_text)
+        self.record = recording.with_environment(self.record, environment, lock_name)
+        return environment
+
+    def _note_inputs(self) -> None:
+        patterns = self.resolved.entry_point.inputs
+        if not patterns:
+            return
+        hashed = hash_inputs(patterns, self.resolved.loaded.folder, cache_folder())
+        if hashed.problems:
+            raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
+        self.record = replace(self.record, inputs=hashed.inputs)
+
+    def _plan(self, environment: Environment) -> Plan:
+        resolved = self.resolved
+        parameters = self.live.files.folder / "params.json"
+        write_atomically(parameters, dump_json(resolved.config.values))
+        variables = command_variables(os.environ, environment, resolved)
+        variables |= {
+            RUN_ID_VARIABLE: self.live.id,
+            "MLPROJ_PARAMS": str(parameters),
+            "MLPROJ_METRICS": str(self.live.files.metrics),
+            "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
+        }
+        return Plan(
+            resolved.command.argv, resolved.loaded.folder, variables, resolved.grace_s, resolved.timeout_s, resolved.secrets
+        )
+
+    def _save(self) -> None:
+        self.record = recording.masked(self.record, self.resolved.secrets)
+        save(self.live, self.record)
+
+    def _command(self, standby: Standby, plan: Plan) -> Outcome:
+        intake = open_intake(self.live.store, self.live.id, self.live.files.metrics)
+        reading = _OutputReading(self.resolved.entry_point, self.live.files.metrics)
+        try:
+            with self.live.files.log.open("ab") as log:
+                observers = Observers(log, reading.observe, intake.poll)
+                outcome = supervise(standby, plan, observers)
+        finally:
+            reading.close()
+            self.intake = intake
+        if outcome.reason is not None and "guardian" in outcome.reason:
+            from mlproj.processes.strays import end_strays
+
+            end_strays(RUN_ID_VARIABLE, [self.live.id])
+        return outcome
+
+    def _with_outputs(self, outcome: Outcome) -> Outcome:
+        """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
+        folder = self.resolved.loaded.folder
+        declared = self.resolved.entry_point.outputs
+        requests = [OutputRequest(name, each.path, each.kind, each.optional) for name, each in declared.items()]
+        problems: list[str] = []
+        try:
+            collected = collect(
+                requests, folder, self.live.files.artifacts, started=time.time() - (time.monotonic() - self.begun)
+            )
+            self.record = replace(
+                self.record, outputs=collected.outputs, notices=[*self.record.notices, *collected.notes]
+            )
+            problems = collected.problems
+            for output in collected.outputs:
+                if output.kind == "metrics":
+                    self._read_metrics([self.live.files.artifacts / each.path for each in output.files])
+        except (OSError, StoreError) as error:
+            problems = [f"the outputs could not be kept: {one_line(error)}"]
+        except Interrupted as interrupted:
+            name = signal.Signals(interrupted.number).name
+            reason = f"by {name}, while its outputs were being kept"
+            return replace(outcome, status="killed", exit_status=128 + interrupted.number, reason=reason)
+        if problems and outcome.status == "finished":
+            return replace(outcome, status="failed", exit_status=1, reason="; ".join(problems))
+        return outcome
+
+    def _read_metrics(self, paths: list[Path]) -> None:
+        from mlproj.tracking.metrics_outputs import read_metrics_file
+
+        for path in paths:
+            points, notices = read_metrics_file(path)
+            append_points(self.live.files.metrics, points)
+            self.record = replace(self.record, notices=[*self.record.notices, *notices])
+
+    def _close(self, outcome: Outcome) -> RunRecord:
+        """Write the final record and let go of the run."""
+        record = recording.with_outcome(self.record, outcome, time.monotonic() - self.begun)
+        if record.source.commit is not None:
+            from mlproj.sources.git import commit_author
+
+            author = commit_author(self.resolved.snapshot.folder)
+            record = replace(record, source=replace(record.source, author=author))
+        _mask_file(self.live.files.metrics, self.resolved.secrets)
+        intake = getattr(self, "intake", None)
+        if intake is not None:
+            record = with_totals(record, intake.close())
+        record = recording.masked(record, self.resolved.secrets)
+        try:
+            finish(self.live, record)
+        except StoreError as error:
+            notice = f"the final record could not be written: {error}"
+            self.listener.notice(notice)
+            return replace(record, notices=[*record.notices, notice])
+        return record
+
+
+class _OutputReading:
+    """Metrics read off the output by the manifest's patterns, written where all metrics go."""
+
+    def __init__(self, entry_point: EntryPoint, metrics: Path) -> None:
+        self.metrics = metrics
+        self.scanners: dict[str, Any] = {}
+        self.observe = None
+        if entry_point.metrics:
+            from mlproj.tracking.patterns import LineScanner, compile_patterns
+
+            patterns = compile_patterns(entry_point.metrics)
+            self.scanners = {name: LineScanner(patterns) for name in ("stdout", "stderr")}
+            self.observe = self._observe
+
+    def _observe(self, stream: str, chunk: bytes) -> None:
+        append_points(self.metrics, self.scanners[stream].feed(chunk))
+
+    def close(self) -> None:
+        for scanner in self.scanners.values():
+            append_points(self.metrics, scanner.close())
+
+
+def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:
+    """Mask secrets that an entry point logged as a parameter or a tag, which it wrote into the file itself."""
+    if not secrets or not path.exists():
+        return
+    content = path.read_bytes()
+    text = content.decode("utf-8", "surrogateescape")
+    masked = mask_text(text, secrets)
+    if masked != text:
+        write_atomically(path, masked.encode("utf-8", "surrogateescape"))
+
+
+def command_variables(
+    caller: Mapping[str, str], environment: Environment, resolved: Resolved
+) -> dict[str, str]:
+    """The environment variables of a command: the caller's, the environment's, the manifest's, and the secrets."""
+    variables = {name: value for name, value in caller.items() if name not in environment.removed_variables}
+    variables.setdefault("PYTHONUNBUFFERED", "1")
+    variables |= environment.variables
+    if environment.path_entries:
+        path = variables.get("PATH") or os.defpath
+        variables["PATH"] = os.pathsep.join([*environment.path_entries, path])
+    variables |= resolved.entry_point.environment_variables
+    config = resolved.config
+    variables |= {config.secret_variables[name]: value for name, value in config.secrets.items()}
+    return variables | resolved.command.variables
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn the signals that ask to end into ``Interrupted``, in the main thread, where no command gets them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, _: object) -> None:
+        raise Interrupted(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

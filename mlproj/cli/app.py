@@ -1,0 +1,132 @@
+"""The ``mlproj`` command: its table of commands, each imported when it is asked for, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from mlproj.cli.console import complain
+from mlproj.errors import MlprojError
+from mlproj.text import did_you_mean, one_line, printable
+from mlproj.version import __version__
+
+# Name → module, and its section in the help. A command lives in the module's attribute of its name.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("mlproj.cli.run", "Projects"),
+    "check": ("mlproj.cli.check", "Projects"),
+    "init": ("mlproj.cli.init", "Projects"),
+    "lock": ("mlproj.cli.lock", "Projects"),
+    "runs": ("mlproj.cli.runs", "Runs"),
+    "show": ("mlproj.cli.show", "Runs"),
+    "logs": ("mlproj.cli.logs", "Runs"),
+    "artifacts": ("mlproj.cli.artifacts", "Runs"),
+    "diff": ("mlproj.cli.diff", "Runs"),
+    "tag": ("mlproj.cli.change", "Runs"),
+    "stop": ("mlproj.cli.change", "Runs"),
+    "delete": ("mlproj.cli.change", "Runs"),
+    "restore": ("mlproj.cli.change", "Runs"),
+    "gc": ("mlproj.cli.change", "Runs"),
+    "envs": ("mlproj.cli.envs", "Housekeeping"),
+    "store": ("mlproj.cli.store", "Housekeeping"),
+    "schema": ("mlproj.cli.schema", "Housekeeping"),
+    "completion": ("mlproj.cli.completion", "Housekeeping"),
+}
+SUMMARIES: dict[str, str] = {
+    "run": "Run a project's entry point and record it.",
+    "check": "Find what is wrong with a manifest.",
+    "init": "Write a first manifest from what a folder holds.",
+    "lock": "Write the lock of a project's environment.",
+    "runs": "List the runs.",
+    "show": "Show one run, whole.",
+    "logs": "Print what a run wrote.",
+    "artifacts": "List and fetch what a run left behind.",
+    "diff": "Show what differs between runs.",
+    "tag": "Set and remove a run's tags.",
+    "stop": "Stop a running run.",
+    "delete": "Move runs to the trash.",
+    "restore": "Take runs out of the trash.",
+    "gc": "Empty the trash.",
+    "envs": "List and remove built environments.",
+    "store": "Check, rebuild and locate the store of runs.",
+    "schema": "Print a JSON Schema.",
+    "completion": "Print a shell's completion script.",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported one by one, so that none pays for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"No such command `{one_line(args[0])}`.{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in dict.fromkeys(section for _, section in COMMANDS.values()):
+            rows = [(name, SUMMARIES[name]) for name, (_, own) in COMMANDS.items() if own == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="mlproj", message="%(prog)s %(version)s")
+def app() -> None:
+    """Run machine-learning projects from a declaration, and keep a record of every run.
+
+    \b
+    Examples:
+      mlproj run . -P alpha=0.1           run the project in this folder
+      mlproj run . --help                 what its entry point takes
+      mlproj runs --filter 'metrics.rmse < 60'
+      mlproj show @last
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit status.
+
+    2 for what cannot be as asked, 125 when mlproj could not do it, 128 + n for signal n, else the command's own.
+    """
+    try:
+        status = app.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except MlprojError as error:
+        complain(error.message, error.hint)
+        return error.exit_status
+    except click.UsageError as error:
+        context = error.ctx
+        path = context.command_path if context is not None else "mlproj"
+        complain(printable(error.format_message()), f"Try `{path} --help`.")
+        return 2
+    except click.ClickException as error:
+        complain(printable(error.format_message()))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # a bug: its traceback goes into a file that the message names
+        from mlproj.cli.crash import write_crash_report
+
+        complain(*write_crash_report(error))
+        return 125

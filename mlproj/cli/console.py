@@ -1,0 +1,85 @@
+"""How mlproj speaks to people: colours where they are wanted, messages on stderr, data on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+import click
+
+from mlproj.files import finite
+from mlproj.text import printable
+
+_STATUS_COLOURS = {"finished": "green", "failed": "red", "killed": "yellow", "lost": "magenta", "running": "cyan"}
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Whether colours belong on a stream: a terminal, unless ``NO_COLOR`` (https://no-color.org) or a dumb one."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured(text: str, stream: IO[str], **style: Any) -> str:
+    """``text`` in a style of ``click.style``, where the stream wants colours."""
+    return click.style(text, **style) if wants_colour(stream) else text
+
+
+def coloured_status(status: str, stream: IO[str]) -> str:
+    """A run's status in its colour."""
+    return coloured(status, stream, fg=_STATUS_COLOURS.get(status))
+
+
+def say(text: str) -> None:
+    """Print a message for people, on stderr."""
+    print(printable(text) if "\x1b" not in text else text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """Print an error on stderr, and what to do about it."""
+    print(coloured("error:", sys.stderr, fg="red", bold=True), printable(message), file=sys.stderr)  # noqa: T201
+    if hint:
+        print(printable(hint), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def warn(message: str) -> None:
+    """Print a notice on stderr."""
+    print(coloured("note:", sys.stderr, fg="yellow"), printable(message), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def out(text: str = "") -> None:
+    """Print a line of a command's result, on stdout. What came from outside has been made printable by the caller."""
+    print(text)  # noqa: T201
+
+
+def out_json(value: Any) -> None:
+    """Print a command's result as JSON, on stdout."""
+    out(json.dumps(finite(value), indent=2, ensure_ascii=False, default=str))
+
+
+def out_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print rows under their headings, as wide as they are, on stdout. Cells are made printable here.
+
+    Columns named in ``right`` are aligned to the right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True, justify="right" if heading in right else "left")
+    for row in rows:
+        table.add_row(*(Text(printable(cell).replace("\n", "\\n"), style=_style(cell)) for cell in row))
+    terminal = sys.stdout.isatty()
+    width = None if terminal else max(200, sum(max(map(len, column), default=0) + 2 for column in zip(headings, *rows)))
+    Console(no_color=not wants_colour(sys.stdout), highlight=False, width=width, soft_wrap=not terminal).print(table)
+
+
+def _style(cell: str) -> str:
+    return _STATUS_COLOURS.get(cell, "")

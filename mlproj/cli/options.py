@@ -1,0 +1,83 @@
+"""Options and arguments that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mlproj.cli.console import warn
+from mlproj.errors import UsageError
+from mlproj.locations import store_folder
+from mlproj.text import one_line
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def as_json(command: _Command) -> _Command:
+    """``--json``: the result for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def open_store() -> Any:
+    """The store, its lost runs settled."""
+    from mlproj.api.stores import open_settled_store
+
+    return open_settled_store(store_folder(), warn)
+
+
+def assignments(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Texts of the form ``name=value`` as a mapping, for ``--tag`` and the like.
+
+    Raises ``UsageError``.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{option} takes name=value; found `{one_line(text)}`")
+        found[name.strip()] = value
+    return found
+
+
+def complete_entry_point(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The entry points of the project on the command line, for the shell's completion."""
+    loaded = _completed_manifest(ctx)
+    return [name for name in loaded.manifest.entry_points if name.startswith(incomplete)] if loaded else []
+
+
+def complete_parameter(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """``name=`` of the entry point's parameters, for the shell's completion."""
+    from mlproj.manifest.consistency import choose_entry_point
+
+    loaded = _completed_manifest(ctx)
+    if loaded is None:
+        return []
+    try:
+        _, entry_point = choose_entry_point(loaded, ctx.params.get("entry_point"))
+    except UsageError:
+        return []
+    return [f"{name}=" for name in entry_point.parameters if name.startswith(incomplete)]
+
+
+def _completed_manifest(ctx: click.Context) -> Any:
+    from mlproj.manifest.load import load_manifest
+
+    try:
+        return load_manifest(Path(ctx.params.get("project") or "."))
+    except (UsageError, OSError):
+        return None
+
+
+def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The ids of the newest runs, for the shell's completion."""
+    from mlproj.errors import MlprojError
+    from mlproj.runs.query import search_ids
+    from mlproj.runs.store import open_store_for_reading
+
+    try:
+        return [each for each in search_ids(open_store_for_reading(store_folder()), limit=100) if each.startswith(incomplete)]
+    except MlprojError:
+        return []

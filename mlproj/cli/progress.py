@@ -1,0 +1,118 @@
+"""What a person sees of a run while it goes on: the environment's progress, notices, the first line and the last."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from mlproj.cli.console import coloured, say, warn
+from mlproj.text import duration, one_line, plural
+
+if TYPE_CHECKING:
+    from mlproj.api.request import Listener
+    from mlproj.runs.record import RunRecord
+
+_MOST_METRICS = 4
+_MARKS = {"finished": ("✓", "green"), "failed": ("✗", "red"), "killed": ("✗", "yellow")}
+
+
+class RunDisplay:
+    """The lines around a run, on stderr: a spinner on a terminal, plain lines elsewhere, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+        self.phrases: list[str] = []
+        self.since = 0.0
+        self.live: Any = None
+
+    def listener(self) -> Listener:
+        """The listener to hand to the API."""
+        from mlproj.api.request import Listener
+
+        if self.quiet:
+            return Listener()
+        return Listener(self.progress, self.notice, self.starting, self.fetched)
+
+    def progress(self, phrase: str) -> None:
+        """Show a phrase of the environment's progress."""
+        self.since = self.since or time.monotonic()
+        self.phrases.append(phrase)
+        if not sys.stderr.isatty():
+            say(f"  environment  {one_line(phrase)}")
+            return
+        self._spin("environment  " + " … ".join(one_line(each) for each in self.phrases[-3:]))
+
+    def fetched(self, what: str, done: int, total: int | None) -> None:
+        """Show how much of a URL has come; on a terminal only."""
+        from mlproj.files import human_size
+
+        if sys.stderr.isatty():
+            of = f" of {human_size(total)} ({100 * done // max(total, 1)} %)" if total else ""
+            self._spin(f"fetching {what}  {human_size(done)}{of}")
+
+    def _spin(self, text: str) -> None:
+        if self.live is None:
+            from rich.console import Console
+            from rich.status import Status
+
+            self.live = Status("", console=Console(stderr=True), spinner="dots")
+            self.live.start()
+        from rich.text import Text
+
+        self.live.update(Text(text))
+
+    def notice(self, text: str) -> None:
+        """Show something that the user should know."""
+        self.close()
+        warn(text)
+
+    def starting(self, text: str) -> None:
+        """Show that the command starts."""
+        self.close()
+        if self.phrases and sys.stderr.isatty():
+            took = f" ({duration(time.monotonic() - self.since)})"
+            say(f"  environment  {' … '.join(one_line(each) for each in self.phrases[-3:])}{took}")
+        say(f"  {text}")
+
+    def close(self) -> None:
+        """End the spinner, if there is one."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def ended(self, record: RunRecord) -> None:
+        """Show how the run ended."""
+        mark, colour = _MARKS.get(record.status, ("?", "white"))
+        how = f"{mark} {record.status}"
+        if record.status != "finished":
+            how += f" (exit status {record.exit_status})"
+        parts = [f"{coloured(how, sys.stderr, fg=colour)} in {duration(record.duration_s or 0)}"]
+        parts.append(f"run {self._short(record.id)}")
+        if record.metrics:
+            shown = [f"{one_line(name)}={value:.6g}" for name, value in list(record.metrics.items())[:_MOST_METRICS]]
+            more = " …" if len(record.metrics) > _MOST_METRICS else ""
+            parts.append(f"metrics: {' '.join(shown)}{more}")
+        outputs = [f"{one_line(each.name or each.path)} ({plural(len(each.files), 'file')})" for each in record.outputs]
+        if outputs:
+            parts.append("outputs: " + ", ".join(outputs))
+        if record.error:
+            warn(record.error)
+        for notice in record.notices[len(record.source.notes) :]:
+            if self.verbose:
+                warn(notice)
+        say("   ".join(parts))
+        if self.verbose:
+            say(f"  environment {record.environment.kind} {record.environment.key}  {record.environment.interpreter}")
+
+    @staticmethod
+    def _short(run_id: str) -> str:
+        from mlproj.errors import MlprojError
+        from mlproj.locations import store_folder
+        from mlproj.runs.store import open_store_for_reading, shown_id
+
+        try:
+            return shown_id(open_store_for_reading(store_folder()), run_id)
+        except MlprojError:
+            return run_id

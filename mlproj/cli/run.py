@@ -1,0 +1,203 @@
+"""``mlproj run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlproj.cli.console import coloured, out, out_json, warn
+from mlproj.cli.options import as_json, assignments, complete_entry_point, complete_parameter
+from mlproj.text import printable
+
+_EXTRA = "mlproj.extra"
+
+
+class _RunCommand(click.Command):
+    """Splits what stands after ``--`` off for the entry point's command, before click reads the rest."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            end = args.index("--")
+            ctx.meta[_EXTRA] = args[end + 1 :]
+            args = args[:end]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_RunCommand, add_help_option=False)
+@click.argument("project", required=False, metavar="[PROJECT]")
+@click.option(
+    "-e", "--entry-point", metavar="NAME", help="What to run.  [default: main, or the only one]",
+    shell_complete=complete_entry_point,
+)
+@click.option(
+    "-P", "--param", "params", multiple=True, metavar="NAME=VALUE", shell_complete=complete_parameter,
+    help="A parameter's value; repeat it for the items of a list. @FILE is the same as --params-file.",
+)
+@click.option(
+    "--params-file", "params_files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
+    help="Values from a YAML, JSON or TOML file; -P wins, and a later file over an earlier one.",
+)
+@click.option(
+    "--env-manager", metavar="KIND", help="Run in another kind of environment: `system` (or `local`) is the one you are in."
+)
+@click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
+@click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
+@click.option("--refresh", is_flag=True, help="Resolve the environment again, and fetch URLs again.")
+@click.option("--offline", is_flag=True, help="Use no network.")
+@click.option("--name", default="", metavar="TEXT", help="A name for the run.")
+@click.option("--experiment", default=None, metavar="TEXT", help="The experiment that the run belongs to.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; repeatable.")
+@click.option("--timeout", metavar="TIME", help="How long it may take: `90s`, `2h`. Wins over the manifest's.")
+@click.option("--dry-run", is_flag=True, help="Print what would be run, and run nothing.")
+@as_json
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but what the command prints, and errors.")
+@click.option("--verbose", is_flag=True, help="Say more: where the environment is, what is executed.")
+@click.option("-h", "--help", "wants_help", is_flag=True, help="Show this; with a project or -e, what that entry point takes.")
+@click.pass_context
+def run(ctx: click.Context, project: str | None, wants_help: bool, **options: Any) -> int:
+    """Run a project's entry point in its environment, and record the run.
+
+    PROJECT is the project's folder, by default this one. What stands after `--` is appended to the command. The exit
+    status is the command's own; 2 when the manifest or the command line is wrong, 125 when it could not be run.
+
+    \b
+    Examples:
+      mlproj run                                  this folder's main entry point
+      mlproj run wine -e train -P alpha=0.1       another one, with a value
+      mlproj run wine -e train --help             what it takes
+      mlproj run . -P features=a -P features=b    a list
+      mlproj run . --locked --json > run.json     in CI
+      mlproj run . -- --fast                      more words for the command
+    """
+    if wants_help:
+        if project is None and options["entry_point"] is None:
+            out(ctx.get_help())
+        else:
+            from mlproj.cli.entry_point_help import entry_point_help
+
+            out(entry_point_help(project or ".", options["entry_point"]))
+        return 0
+    request = _request(ctx, project or ".", options)
+    if options["dry_run"]:
+        return _dry_run(request, options)
+    return _run(request, options)
+
+
+def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
+    from mlproj.api.request import DEFAULT_EXPERIMENT, RunRequest
+    from mlproj.environments.environment import Policy
+    from mlproj.errors import UsageError
+    from mlproj.manifest.durations import parse_duration
+    from mlproj.parameters.given import gather
+
+    if options["locked"] and options["frozen"]:
+        raise UsageError("--locked and --frozen exclude each other: the one checks the lock, the other does not")
+    timeout = None
+    if options["timeout"] is not None:
+        text = options["timeout"]
+        try:
+            timeout = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
+        except ValueError as error:
+            raise UsageError(f"--timeout takes {error}") from None
+    policy = Policy(
+        locked=options["locked"], frozen=options["frozen"], refresh=options["refresh"], offline=options["offline"]
+    )
+    return RunRequest(
+        project=project,
+        entry_point=options["entry_point"],
+        given=gather(options["params"], options["params_files"]),
+        arguments=tuple(ctx.meta.get(_EXTRA, ())),
+        policy=policy,
+        environment_kind=options["env_manager"],
+        name=options["name"],
+        experiment=options["experiment"] or DEFAULT_EXPERIMENT,
+        tags=assignments(options["tags"], "--tag"),
+        timeout_s=timeout,
+        command_line=_command_line(),
+    )
+
+
+def _command_line() -> str:
+    """The command line for the record. Values of -P are left to the parameters, which know what is a secret."""
+    import shlex
+
+    words, value_follows = [], False
+    for word in sys.argv[1:]:
+        joined = word.startswith("-P") and len(word) > 2
+        name = word[2:] if joined else word.removeprefix("--param=")
+        if value_follows or joined or word.startswith("--param="):
+            kept = name.partition("=")[0]
+            words.append(f"{'-P' if joined else ''}{'--param=' if word.startswith('--param=') else ''}{kept}=…")
+        else:
+            words.append(word)
+        value_follows = word in ("-P", "--param")
+    return shlex.join(["mlproj", *words])
+
+
+def _run(request: Any, options: dict[str, Any]) -> int:
+    from mlproj.api.run import execute
+    from mlproj.cli.progress import RunDisplay
+    from mlproj.execution.supervise import Streams
+
+    display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
+    streams = Streams(stdout=2) if options["as_json"] else Streams()
+    sys.stdout.flush()
+    try:
+        record = execute(request, display.listener(), streams)
+    finally:
+        display.close()
+    if options["as_json"]:
+        from mlproj.runs.record import to_json
+
+        out_json(to_json(record))
+    if not options["quiet"]:
+        display.ended(record)
+    return record.exit_status or 0
+
+
+def _dry_run(request: Any, options: dict[str, Any]) -> int:
+    from mlproj.api.dry_run import plan_as_json
+    from mlproj.api.resolution import plan_environment, resolve_request
+    from mlproj.cli.progress import RunDisplay
+
+    display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
+    try:
+        resolved = resolve_request(request, display.listener())
+        for notice in resolved.notices:
+            warn(notice)
+        plan = plan_as_json(resolved, plan_environment(resolved, request))
+    finally:
+        display.close()
+    if options["as_json"]:
+        out_json(plan)
+    else:
+        _print_plan(plan)
+    return 0
+
+
+def _print_plan(plan: dict[str, Any]) -> None:
+    import shlex
+
+    source, environment = plan["source"], plan["environment"]
+    state = "built" if environment["built"] else "to be built"
+    rows = [
+        ("project", plan["project"]),
+        ("entry point", plan["entry_point"]),
+        ("source", f"{source['path']}  {source['identity']}"),
+        ("environment", f"{environment['kind']} {environment['key'] or ''} ({state}, {environment['packages']} packages)"),
+        ("python", f"{environment['python']}  {environment['interpreter']}"),
+        ("command", shlex.join(plan["argv"])),
+        ("folder", plan["cwd"]),
+    ]
+    rows += [("parameter", f"{name} = {value!r}") for name, value in plan["parameters"].items()]
+    rows += [("variable", f"{name}={value}") for name, value in plan["environment_variables"].items()]
+    rows += [("input", path) for path in plan["inputs"]]
+    rows += [("output", f"{name}: {path}") for name, path in plan["outputs"].items()]
+    if plan["timeout_s"] is not None:
+        rows.append(("timeout", f"{plan['timeout_s']:g} s"))
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        out(f"{coloured(label.ljust(width), sys.stdout, dim=True)}  {printable(text)}")

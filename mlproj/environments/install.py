@@ -1,0 +1,121 @@
+"""Making a virtualenv: virtualenv creates it, uv installs a lock into it, and it is made fit to be moved."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from mlproj.environments import builds, lockfile
+from mlproj.environments.credentials import credentials_in, with_credentials
+from mlproj.environments.interpreters import Interpreter
+from mlproj.environments.requirements import normalised_name
+from mlproj.environments.resolution import Request
+from mlproj.environments.toml import dump_toml
+from mlproj.environments.uv import ToolLog, reporting_downloads, run_logged, run_uv, tool_failure
+from mlproj.files import dump_json
+from mlproj.text import plural
+
+
+def create_virtualenv(interpreter: Interpreter, scratch: Path, cache: Path) -> Path:
+    """Create an empty virtualenv in ``scratch``, whose scripts will find it wherever it is moved to."""
+    folder = scratch / "environment"
+    log = ToolLog(scratch / "create.log")
+    # The user's defaults for virtualenv (system site-packages, seeds) would make the same key two
+    # environments.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUALENV_")}
+    if app_data := os.environ.get("VIRTUALENV_OVERRIDE_APP_DATA"):
+        env["VIRTUALENV_OVERRIDE_APP_DATA"] = app_data
+    env["VIRTUALENV_CONFIG_FILE"] = os.devnull
+    status = run_logged(
+        [
+            sys.executable,
+            "-m",
+            "virtualenv",
+            "--quiet",
+            "--no-download",
+            "--no-periodic-update",
+            "--without-pip",
+            f"--python={interpreter.path}",
+            "--",
+            str(folder),
+        ],
+        # Not the project: `-m` looks for modules where it runs.
+        cwd=scratch,
+        env=env,
+        log=log,
+    )
+    if status != 0:
+        raise tool_failure(
+            f"no virtual environment could be made with {interpreter.path}", status, log, cache
+        )
+    with (folder / "pyvenv.cfg").open("a", encoding="utf-8") as stream:
+        stream.write("relocatable = true\n")
+    return folder
+
+
+def install_lock(request: Request, document: lockfile.Document, key: str, folder: Path) -> None:
+    """Have uv install a lock into the virtualenv in ``folder``, and make it the environment of ``key``."""
+    packages = document.get("packages", [])
+    built_here = [
+        normalised_name(package["name"])
+        for package in packages
+        if "directory" in package and not package["directory"].get("editable")
+    ]
+    request.report(f"installing {plural(len(packages), 'package')}")
+    text = lockfile.dump_lock(lockfile.absolute_lock(document, request.folder))
+    credentials = {**credentials_in([dump_toml(document)]), **request.declared.credentials}
+    locked = request.scratch / "pylock.toml"
+    locked.write_text(with_credentials(text, credentials), "utf-8")
+    log = ToolLog(request.scratch / "install.log")
+    status = run_uv(
+        [
+            "pip",
+            "sync",
+            "--allow-empty-requirements",
+            f"--python={folder / 'bin' / 'python'}",
+            # uv takes a folder's wheel from its cache for as long as its pyproject.toml has not changed.
+            *(f"--refresh-package={name}" for name in built_here),
+            "--",
+            str(locked),
+        ],
+        cwd=request.folder,
+        env=request.env,
+        log=log,
+        on_line=reporting_downloads(request.report),
+    )
+    if status != 0:
+        raise tool_failure("the packages could not be installed", status, log, request.cache)
+    _finish(request, document, key, folder)
+
+
+def _finish(request: Request, document: lockfile.Document, key: str, folder: Path) -> None:
+    final = builds.environment_folder(request.cache, key)
+    for script in [*(folder / "bin").glob("activate*"), folder / "pyvenv.cfg"]:
+        text = script.read_text("utf-8")
+        script.write_text(text.replace(str(folder), str(final)), "utf-8")
+    (folder / "pylock.toml").write_text(lockfile.dump_lock(document), "utf-8")
+    logs = [request.scratch / f"{name}.log" for name in ("interpreters", "resolve", "create", "install")]
+    (folder / "build.log").write_bytes(b"".join(path.read_bytes() for path in logs if path.exists()))
+    (folder / "projects").mkdir()
+    record = {
+        "kind": "virtualenv",
+        "key": key,
+        "platform": request.interpreter.platform,
+        "python": request.interpreter.version,
+        "implementation": request.interpreter.implementation,
+        "interpreter": request.interpreter.path,
+        "created_at": time.time(),
+        "packages": installed_packages(folder),
+    }
+    (folder / builds.RECORD).write_text(dump_json(record), "utf-8")
+
+
+def installed_packages(folder: Path) -> dict[str, str]:
+    """The versions of what is installed in a virtualenv, by normalised name."""
+    found = {}
+    for path in folder.glob("lib/python*/site-packages/*.dist-info"):
+        name, _, version = path.name.removesuffix(".dist-info").partition("-")
+        found[normalised_name(name)] = version
+    return dict(sorted(found.items()))

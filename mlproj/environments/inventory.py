@@ -1,0 +1,124 @@
+"""The environments that are built: listing them, removing some."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlproj.environments import builds
+from mlproj.environments.scratch import sweep
+from mlproj.errors import UsageError
+from mlproj.files import folder_size
+from mlproj.locations import cache_folder
+from mlproj.text import one_line
+
+
+@dataclass(frozen=True)
+class BuiltEnvironment:
+    """A built environment.
+
+    Times are seconds since the epoch, ``size`` is in bytes; ``projects`` are folders.
+    """
+
+    key: str
+    kind: str
+    folder: Path
+    size: int
+    created_at: float
+    last_used_at: float
+    in_use: bool
+    python: str | None
+    packages: int
+    projects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What was removed (keys), the bytes that freed, and what was kept since it is in use."""
+
+    removed: tuple[str, ...]
+    freed: int
+    in_use: tuple[str, ...]
+
+
+def list_environments() -> list[BuiltEnvironment]:
+    """The environments that are built, last used first."""
+    cache = cache_folder()
+    sweep(cache)
+    found = [_described(cache, key) for key in _keys(cache)]
+    return sorted((one for one in found if one is not None), key=lambda one: -one.last_used_at)
+
+
+def _keys(cache: Path) -> list[str]:
+    root = cache / "environments"
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def _described(cache: Path, key: str) -> BuiltEnvironment | None:
+    folder = builds.environment_folder(cache, key)
+    record = builds.read_record(folder) or {}
+    try:
+        last_used_at = (folder / builds.RECORD).stat().st_mtime
+        size = folder_size(folder)
+        projects = tuple(sorted(path.read_text("utf-8") for path in (folder / "projects").glob("*")))
+    except FileNotFoundError:
+        if not folder.is_dir():
+            return None
+        last_used_at, size, projects = 0.0, 0, ()
+    return BuiltEnvironment(
+        key=key,
+        kind=record.get("kind", "virtualenv"),
+        folder=folder,
+        size=size,
+        created_at=record.get("created_at", last_used_at),
+        last_used_at=last_used_at,
+        in_use=builds.is_in_use(cache, key),
+        python=record.get("python"),
+        packages=len(record.get("packages", {})),
+        projects=projects,
+    )
+
+
+def remove(key_prefix: str) -> Removal:
+    """Remove the one environment whose key starts so.
+
+    Raises ``UsageError`` for none, several, or one in use.
+    """
+    cache = cache_folder()
+    sweep(cache)
+    found = [key for key in _keys(cache) if key.startswith(key_prefix)] if key_prefix else []
+    if len(found) != 1:
+        there = "no environment's key starts" if not found else f"the keys of {len(found)} environments start"
+        raise UsageError(f"{there} with `{one_line(key_prefix)}`", hint="`mlproj envs list` shows them")
+    removal = _remove(cache, found)
+    if removal.in_use:
+        raise UsageError(f"the environment {found[0]} is in use by a live run")
+    return removal
+
+
+def prune(older_than: float | None = None) -> Removal:
+    """Remove every environment not in use, or only those last used more than ``older_than`` seconds ago."""
+    cache = cache_folder()
+    sweep(cache)
+    chosen = []
+    for key in _keys(cache):
+        try:
+            last_used_at = (builds.environment_folder(cache, key) / builds.RECORD).stat().st_mtime
+        except OSError:
+            last_used_at = 0.0
+        if older_than is None or time.time() - last_used_at > older_than:
+            chosen.append(key)
+    return _remove(cache, chosen)
+
+
+def _remove(cache: Path, keys: list[str]) -> Removal:
+    removed, in_use, freed = [], [], 0
+    for key in keys:
+        size = folder_size(builds.environment_folder(cache, key))
+        if builds.remove_built(cache, key):
+            removed.append(key)
+            freed += size
+        else:
+            in_use.append(key)
+    return Removal(tuple(removed), freed, tuple(in_use))

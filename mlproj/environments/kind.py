@@ -1,0 +1,70 @@
+"""What a kind of environment must offer, and what it answers beside an environment itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mlproj.environments.environment import Environment, Policy, Report
+    from mlproj.manifest.models import EnvironmentSpec
+
+
+@dataclass(frozen=True)
+class EnvironmentPlan:
+    """What preparing an environment would come to.
+
+    ``lock`` says where its packages are taken from: ``lock`` (the project's), ``resolution`` (resolved, and
+    remembered) or ``none``. ``notice`` is what a run would tell about it, such as why the lock is not used.
+    """
+
+    kind: str
+    key: str
+    built: bool
+    folder: Path | None
+    platform: str
+    python: str | None
+    interpreter: str | None
+    lock: str
+    package_count: int
+    notice: str | None = None
+
+
+@dataclass(frozen=True)
+class LockResult:
+    """A lock that was made, and how its packages (name to version) differ from the lock before.
+
+    ``changed`` gives the version before and after; ``written`` is false when the file already read so.
+    """
+
+    path: Path
+    added: Mapping[str, str]
+    removed: Mapping[str, str]
+    changed: Mapping[str, tuple[str, str]]
+    package_count: int
+    written: bool
+
+
+class Kind(Protocol):
+    """What the module of one kind of environment offers."""
+
+    def prepare(
+        self, spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report
+    ) -> Environment:
+        """Build the environment, or find it built, and hold it."""
+
+    def plan(self, spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) -> EnvironmentPlan:
+        """Say what ``prepare`` would come to, changing nothing outside the cache."""
+
+    def lock(
+        self,
+        spec: EnvironmentSpec,
+        name: str | None,
+        folder: Path,
+        upgrade: bool,
+        upgrade_packages: Sequence[str],
+        report: Report,
+    ) -> LockResult:
+        """Write the project's lock."""

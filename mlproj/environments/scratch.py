@@ -1,0 +1,64 @@
+"""Folders that one process works in, and that the next process clears away when that one died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlproj.locks import HeldLock, try_exclusive
+
+
+@contextmanager
+def scratch_folder(cache: Path) -> Iterator[Path]:
+    """A new folder in ``cache`` for the length of a ``with`` block; what is left in it goes with it."""
+    sweep(cache)
+    folder, held = _claim(cache / "scratch")
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        held.path.unlink(missing_ok=True)
+        held.release()
+
+
+def sweep(cache: Path) -> None:
+    """Remove the scratch folders whose process is dead.
+
+    Costs one look into an empty folder when there are none.
+    """
+    root = cache / "scratch"
+    try:
+        names = [path.name for path in root.iterdir()]
+    except OSError:
+        return
+    for name in {name.removesuffix(".lock") for name in names}:
+        with suppress(OSError):
+            held = try_exclusive(root / f"{name}.lock")
+            if held is None:
+                continue
+            try:
+                shutil.rmtree(root / name, ignore_errors=True)
+                # What a dying tool was still writing into it keeps its lock file, for the next sweep.
+                if not (root / name).exists():
+                    held.path.unlink(missing_ok=True)
+            finally:
+                held.release()
+
+
+def _claim(root: Path) -> tuple[Path, HeldLock]:
+    while True:
+        name = os.urandom(8).hex()
+        path = root / f"{name}.lock"
+        held = try_exclusive(path)
+        if held is None:
+            continue
+        # A sweep may have taken the file for a dead process's between its creation and our lock on it; a lock
+        # on a file that is gone guards nothing.
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(held.descriptor).st_ino:
+                return root / name, held
+        held.release()

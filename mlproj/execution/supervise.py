@@ -1,0 +1,346 @@
+"""Supervision of one command: its output passed through and logged, signals passed on, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from mlproj.execution import terminal
+from mlproj.execution.masking import Masker
+from mlproj.execution.plan import Outcome, Plan, Status, Usage
+from mlproj.processes import guarded
+
+_CHUNK = 1 << 18
+_PIPE_SIZE = 1 << 20
+_TICK_S = 0.5
+_F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl module only since 3.10 on some platforms
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_KEYS = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c", signal.SIGTSTP: b"\x1a"}
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Where a command's streams go: descriptors of this process. ``None`` for an output drops it."""
+
+    stdin: int = 0
+    stdout: int | None = 1
+    stderr: int | None = 2
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who else hears of a command: its log, its output's bytes as they come, and a tick twice a second."""
+
+    log: BinaryIO
+    output: Callable[[str, bytes], None] | None = None
+    tick: Callable[[], None] | None = None
+
+
+@dataclass
+class Standby:
+    """A guardian that has been started for streams, and waits for its plan."""
+
+    guardian: guarded.Guardian
+    streams: Streams
+    lent: terminal.LentTerminal | None
+    readers: dict[int, str]
+
+
+@dataclass
+class _Progress:
+    """What has become of the command by now."""
+
+    started: float
+    signal: int | None = None
+    reader_gone: bool = False
+    exit_code: int | None = None
+    timed_out: bool = False
+    used: list[Any] | None = None
+    failed: list[Any] | None = None
+    notices: list[str] = field(default_factory=list)
+
+
+def stand_by(streams: Streams) -> Standby:
+    """Start what a command's supervision needs, before it is known in full, so that the wait for it is saved."""
+    lent = None
+    if streams.stdout is not None and streams.stderr is not None:
+        lent = terminal.lend_terminal(streams.stdin, streams.stdout, streams.stderr)
+    readers: dict[int, str] = {}
+    ends: list[int] = []
+    to_close: list[int] = []
+    for name, target in (("stdout", streams.stdout), ("stderr", streams.stderr)):
+        if lent is not None and target is not None and os.isatty(target):
+            readers[lent.master] = "stdout"
+            ends.append(lent.slave)
+            continue
+        reader, writer = os.pipe()
+        if sys.platform == "linux":
+            import fcntl
+
+            with contextlib.suppress(OSError):  # the user's limit on pipes may be lower
+                fcntl.fcntl(writer, _F_SETPIPE_SZ, _PIPE_SIZE)
+        readers[reader] = name
+        ends.append(writer)
+        to_close.append(writer)
+    stdin = lent.slave if lent is not None and lent.reads_keys else streams.stdin
+    try:
+        os.fstat(stdin)
+    except OSError:
+        stdin = os.open(os.devnull, os.O_RDONLY)
+        to_close.append(stdin)
+    guardian = guarded.start_guardian(stdin, ends[0], ends[1])
+    for descriptor in to_close:
+        os.close(descriptor)
+    return Standby(guardian, streams, lent, readers)
+
+
+def stand_down(standby: Standby) -> None:
+    """Give up a standby whose plan never came."""
+    guarded.dismiss(standby.guardian)
+    _close(standby)
+
+
+def supervise(standby: Standby, plan: Plan, observers: Observers) -> Outcome:
+    """Run the plan's command to its end and say how it ended.
+
+    Signals that this process gets meanwhile (in its main thread) reach the command's process group; after the
+    grace period, or at the second of them, everything it started is killed. SIGTSTP stops both, SIGCONT continues
+    both.
+
+    Raises ``ExecutionError`` when the command cannot be started.
+    """
+    guardian, lent = standby.guardian, standby.lent
+    progress = _Progress(time.monotonic())
+    controlling = None
+    if lent is not None:
+        controlling = 0 if lent.reads_keys else (1 if standby.streams.stdout == lent.user else 2)
+    with _signals_passed_on(standby, plan, progress):
+        guarded.order(
+            guardian,
+            plan.argv,
+            cwd=plan.cwd,
+            env=plan.variables,
+            grace=plan.grace_s,
+            timeout=plan.timeout_s,
+            terminal=controlling,
+        )
+        try:
+            if lent is not None:
+                terminal.begin_raw(lent)
+            _relay(standby, plan, observers, progress)
+        finally:
+            if lent is not None:
+                terminal.end_raw(lent)
+            guarded.dismiss(guardian)
+            _close(standby)
+    if progress.failed is not None:
+        raise guarded.explain_failure(progress.failed)
+    return _outcome(plan, progress)
+
+
+def _close(standby: Standby) -> None:
+    for descriptor in standby.readers:
+        os.close(descriptor)
+    if standby.lent is not None:
+        os.close(standby.lent.slave)
+
+
+def _relay(standby: Standby, plan: Plan, observers: Observers, progress: _Progress) -> None:
+    """Pass bytes on until the guardian has ended and the command's streams are empty."""
+    log = _Log(observers.log, progress.notices)
+    maskers = {name: Masker(plan.secrets) for name in ("stdout", "stderr")}
+    targets = {"stdout": standby.streams.stdout, "stderr": standby.streams.stderr}
+    channel = standby.guardian.channel
+    received = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel, selectors.EVENT_READ, "channel")
+        for descriptor, name in standby.readers.items():
+            selector.register(descriptor, selectors.EVENT_READ, name)
+        if standby.lent is not None and standby.lent.reads_keys:
+            selector.register(standby.streams.stdin, selectors.EVENT_READ, "keys")
+        tick_at = time.monotonic() + _TICK_S
+        alive = True
+        while True:
+            # After the guardian's end nothing writes any more: what is left is read without waiting for more.
+            ready = selector.select(max(0.0, tick_at - time.monotonic()) if alive else 0)
+            streams = [key for key, _ in ready if key.data in maskers]
+            if not alive and not streams:
+                break
+            for key, _ in ready:
+                if key.data == "channel":
+                    data = channel.recv(65536)
+                    received += data
+                    events, received = guarded.read_events(received)
+                    _note(events, progress)
+                    if not data:
+                        alive = False
+                        selector.unregister(channel)
+                elif key.data == "keys":
+                    _pass_keys(standby, selector)
+            for key in streams:
+                chunk = _read(key.fd)
+                if not chunk:
+                    selector.unregister(key.fd)
+                    continue
+                log.write(maskers[key.data].feed(chunk))
+                _pass_through(targets[key.data], chunk, standby, plan, progress)
+                if observers.output is not None:
+                    observers.output(key.data, chunk)
+            if observers.tick is not None and time.monotonic() >= tick_at:
+                log.flush()
+                observers.tick()
+            if time.monotonic() >= tick_at:
+                tick_at = time.monotonic() + _TICK_S
+    for masker in maskers.values():
+        log.write(masker.flush())
+    log.flush()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _CHUNK)
+    except OSError:  # EIO: the last holder of a pty's other end has closed it
+        return b""
+
+
+def _note(events: list[dict[str, Any]], progress: _Progress) -> None:
+    for event in events:
+        if "exited" in event:
+            progress.exit_code = event["exited"]
+            progress.timed_out = event["timed_out"]
+        elif "failed" in event:
+            progress.failed = event["failed"]
+        elif "used" in event:
+            progress.used = event["used"]
+
+
+def _pass_keys(standby: Standby, selector: selectors.BaseSelector) -> None:
+    assert standby.lent is not None  # noqa: S101  only then keys are read
+    keys = _read(standby.streams.stdin)
+    if keys:
+        os.write(standby.lent.master, keys)
+    else:
+        selector.unregister(standby.streams.stdin)
+
+
+def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan, progress: _Progress) -> None:
+    if target is None or progress.reader_gone:
+        return
+    try:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(target, rest) :]
+    except BrokenPipeError:
+        progress.reader_gone = True
+        guarded.end(standby.guardian, signal.SIGPIPE, plan.grace_s)
+    except OSError as error:
+        progress.reader_gone = True
+        progress.notices.append(f"the output could not be passed on: {error.strerror}; it is in the log")
+
+
+@dataclass
+class _Log:
+    """The stored log: a full disk stops it, and never the command."""
+
+    stream: BinaryIO
+    notices: list[str]
+    broken: bool = False
+
+    def write(self, data: bytes) -> None:
+        if data and not self.broken:
+            self._attempt(lambda: self.stream.write(data))
+
+    def flush(self) -> None:
+        if not self.broken:
+            self._attempt(self.stream.flush)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError as error:
+            self.broken = True
+            message = f"the log of this run is cut off here: {error.strerror}; the run goes on"
+            self.notices.append(message)
+            with contextlib.suppress(OSError):
+                os.write(2, f"mlproj: {message}\n".encode())
+
+
+@contextlib.contextmanager
+def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any:
+    """Have signals reach the command for the length of a ``with`` block; in the main thread only (Python's rule)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    guardian, lent = standby.guardian, standby.lent
+
+    def pass_on(number: int, _: object) -> None:
+        if lent is not None and number in _KEYS and terminal.wants_keys_as_bytes(lent):
+            os.write(lent.master, _KEYS[signal.Signals(number)])
+            return
+        again = progress.signal is not None
+        progress.signal = progress.signal or number
+        guarded.end(guardian, number, 0.0 if again else plan.grace_s)
+
+    def suspend(_: int, __: object) -> None:
+        if lent is not None and terminal.wants_keys_as_bytes(lent):
+            os.write(lent.master, _KEYS[signal.SIGTSTP])
+            return
+        guarded.pass_on(guardian, signal.SIGTSTP)
+        if lent is not None:
+            terminal.end_raw(lent)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if lent is not None:
+            terminal.take_size(lent)
+            terminal.begin_raw(lent)
+        guarded.pass_on(guardian, signal.SIGCONT)
+
+    handlers: dict[int, Any] = {number: pass_on for number in _PASSED_ON}
+    handlers[signal.SIGTSTP] = suspend
+    if lent is not None:
+        handlers[signal.SIGWINCH] = lambda *_: terminal.take_size(lent)
+    # What the caller ignores, nohup's SIGHUP say, stays ignored.
+    ignored = {number for number in handlers if signal.getsignal(number) is signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items() if number not in ignored}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _outcome(plan: Plan, progress: _Progress) -> Outcome:
+    user, system, memory = progress.used or (None, None, None)
+    usage = Usage(time.monotonic() - progress.started, user, system, memory)
+    code = progress.exit_code if progress.exit_code is not None else -signal.SIGKILL
+    exit_status = code if code >= 0 else 128 - code
+    ended_by = progress.signal or (signal.SIGPIPE if progress.reader_gone and not progress.notices else None)
+    reason = None
+    status: Status = "finished" if exit_status == 0 else "failed"
+    if progress.timed_out:
+        status, reason = "killed", f"it took longer than its timeout of {plan.timeout_s:g} s"
+        exit_status = exit_status or 128 + signal.SIGTERM
+    elif ended_by is not None:
+        status = "killed"
+        exit_status = exit_status or 128 + ended_by
+        reason = "the reader of its output went away" if progress.reader_gone else f"by {signal.Signals(ended_by).name}"
+    elif progress.exit_code is None:
+        status, reason = "killed", "its guardian process was killed"
+    elif code < 0:
+        status = "killed"
+        reason = f"by {_signal_name(-code)}"
+    return Outcome(status, exit_status, usage, reason, tuple(progress.notices))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,200 @@
+"""From a folder to a validated manifest: finding the file, and turning pydantic's errors into located findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mlproj.errors import UsageError
+from mlproj.manifest import models
+from mlproj.manifest.diagnostics import Diagnostic, ManifestError
+from mlproj.manifest.document import Document, KeyPath, read_document
+from mlproj.text import did_you_mean, nearest, one_line
+
+MANIFEST_NAME = "mlproj.yaml"
+
+
+@dataclass(frozen=True)
+class LoadedManifest:
+    """A valid manifest, and the document it was read from for findings that come later."""
+
+    manifest: models.Manifest
+    document: Document
+
+    @property
+    def path(self) -> Path:
+        """The manifest's file."""
+        return self.document.path
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self.document.path.parent
+
+    @property
+    def name(self) -> str:
+        """The project's name: as declared, else its folder's."""
+        return self.manifest.name or self.folder.resolve().name or "project"
+
+
+def find_manifest(folder: Path) -> Path:
+    """The manifest's file in ``folder``.
+
+    Raises ``UsageError`` when there is none, naming what may have been meant.
+    """
+    path = folder / MANIFEST_NAME
+    if path.is_file():
+        return path
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if any(name.lower() == "mlproject" for name in names):
+        hint = "It holds an MLproject: this version of mlproj does not run MLproject files, only mlproj.yaml."
+    elif near := nearest(MANIFEST_NAME, [name for name in names if name.endswith((".yaml", ".yml"))]):
+        hint = f"There is a `{one_line(near)}`: rename it to {MANIFEST_NAME} if that is the manifest."
+    else:
+        hint = "`mlproj init` writes a first one from what the folder holds."
+    raise UsageError(f"no {MANIFEST_NAME} in {one_line(folder)}", hint=hint)
+
+
+def load_manifest(folder: Path) -> LoadedManifest:
+    """Read and validate the manifest of a project's folder.
+
+    Raises ``ManifestError`` with all findings when it is not valid.
+    """
+    document = read_document(find_manifest(folder))
+    if document.data is None:
+        message = "the manifest is empty: it needs `entry_points`; `mlproj init --force` writes a first one"
+        raise ManifestError([document.diagnostic(message)])
+    if not isinstance(document.data, dict):
+        message = f"expected a mapping with `entry_points`; found {_described(document.data)}"
+        raise ManifestError([document.diagnostic(message)])
+    try:
+        manifest = models.Manifest.model_validate(document.data)
+    except ValidationError as error:
+        raise ManifestError(_findings(document, error)) from None
+    return LoadedManifest(manifest, document)
+
+
+def _findings(document: Document, error: ValidationError) -> list[Diagnostic]:
+    found: dict[tuple[KeyPath, bool], Diagnostic] = {}
+    for detail in error.errors(include_url=False, include_input=True):
+        at, is_key = _path_in_document(document, detail["loc"])
+        context = detail.get("ctx", {})
+        if isinstance(context.get("key"), str) and (*at, context["key"]) in document.keys:
+            at = (*at, context["key"])
+            is_key = detail["type"] in ("one_kind", "constraint", "extras", "secret_default")
+        is_key = is_key or detail["type"] == "extra_forbidden"
+        finding = document.diagnostic(_message(document, at, detail), at, key=is_key)
+        found.setdefault((at, detail["type"] == "missing"), finding)
+    return sorted(found.values(), key=lambda item: (item.span.line, item.span.column) if item.span else (0, 0))
+
+
+def _path_in_document(document: Document, location: tuple[int | str, ...]) -> tuple[KeyPath, bool]:
+    """The path in the file of a pydantic location, without the names that pydantic adds for unions."""
+    at: KeyPath = ()
+    for part in location:
+        if part == "[key]":
+            return at, True
+        if (*at, part) in document.values or part == location[-1]:
+            at = (*at, part)
+    while at and at not in document.values and at[:-1] in document.values and not _is_missing(document, at):
+        at = at[:-1]
+    return at, False
+
+
+def _is_missing(document: Document, at: KeyPath) -> bool:
+    """Whether ``at`` names a key that its mapping could have: the parent is a mapping of a known model."""
+    return isinstance(_value_at(document, at[:-1]), dict) and str(at[-1]) in _known_keys(at[:-1])
+
+
+def _value_at(document: Document, at: KeyPath) -> Any:
+    value = document.data
+    for part in at:
+        value = value[part]  # every caller passes a path that is in the document
+    return value
+
+
+def _known_keys(at: KeyPath) -> list[str]:
+    model: Any = None
+    above = at[-2] if len(at) > 1 else None
+    if not at:
+        model = models.Manifest
+    elif at[-1] == "virtualenv":
+        model = models.Virtualenv
+    elif at[-1] == "system":
+        model = models.System
+    elif at[-1] == "environment" or above == "environments":
+        model = models.EnvironmentSpec
+    elif above == "parameters":
+        model = models.Parameter
+    elif above == "outputs":
+        model = models.Output
+    elif above == "entry_points":
+        model = models.EntryPoint
+    return list(model.model_fields) if model is not None else []
+
+
+_EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "`true` or `false`",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "too_short": "at least one item",
+    "string_too_short": "a text that is not empty",
+}
+
+
+def _message(document: Document, at: KeyPath, detail: Any) -> str:
+    kind = detail["type"]
+    value = detail.get("input")
+    if kind == "extra_forbidden":
+        known = _known_keys(at[:-1])
+        if at[-1] in models.LATER_KINDS and "virtualenv" in known:
+            return f"this version of mlproj does not run `{at[-1]}` environments, only `virtualenv` and `system`"
+        listed = ", ".join(known) or "none"
+        return f"unknown key `{at[-1]}`: expected one of {listed}.{did_you_mean(str(at[-1]), known)}"
+    if kind == "missing":
+        return f"the key `{at[-1]}` is missing"
+    if kind == "string_pattern_mismatch" and detail["loc"][-1] == "[key]":
+        return f"`{value}` cannot be a name here: letters, digits, `_`, `-` and `.`, not starting with `-` or `.`"
+    if kind == "string_too_long":
+        return f"expected a text of at most {detail['ctx']['max_length']} characters"
+    if kind == "string_pattern_mismatch":
+        return f"expected a text that matches {detail['ctx']['pattern']}; found {_described(value)}"
+    if kind in ("one_kind", "constraint", "extras", "secret_default", "shell", "duration", "type"):
+        return f"expected {detail['msg']}"
+    if at and at[-1] in ("min", "max"):
+        return f"expected a number or a date; found {_described(value)}"
+    expected = _EXPECTED.get(kind, detail["msg"])
+    if kind == "literal_error":
+        expected = detail["ctx"]["expected"].replace("'", "`")
+    quoted = ""
+    if kind == "string_type" and isinstance(value, (int, float, bool)):
+        quoted = f': write it in quotes, "{_source_text(document, at)}"'
+    return f"expected {expected}; found {_described(value)}{quoted}"
+
+
+def _source_text(document: Document, at: KeyPath) -> str:
+    span = document.values[at]
+    return document.lines[span.line - 1][span.column - 1 : span.column - 1 + span.length]
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}` (a truth value)"
+    if isinstance(value, (int, float)):
+        return f"`{value}` (a number)"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    text = one_line(value)
+    return f"`{text if len(text) <= 60 else text[:57] + '…'}`"

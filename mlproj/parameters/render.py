@@ -1,0 +1,135 @@
+"""From a command's template and the configuration to an argument vector; no shell has a part in it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlproj.manifest.models import EntryPoint
+from mlproj.parameters.config import Config
+from mlproj.parameters.template import EVERY_FLAG, EVERY_OVERRIDE, WHOLE_WORDS, Piece, Placeholder, parse_template
+from mlproj.parameters.values import text_of
+
+MASK = "•••"
+
+
+@dataclass(frozen=True)
+class RenderedCommand:
+    """What to start: ``argv`` and variables to add. ``shown`` is the argv with secrets masked, for record and screen."""
+
+    argv: tuple[str, ...] = field(repr=False)
+    shown: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    shell: str | None = None
+
+
+def render(entry_point: EntryPoint, config: Config, extra: Sequence[str] = ()) -> RenderedCommand:
+    """The command of an entry point with its configuration's values in place, and ``extra`` words at its end.
+
+    Placeholders that no parameter answers were found by ``check`` before.
+    """
+    if entry_point.shell is not None:
+        from mlproj.parameters.shell import rewrite_for_bash
+
+        assert isinstance(entry_point.command, str)  # noqa: S101  the manifest's model refuses a list here
+        script, variables = rewrite_for_bash(entry_point.command, entry_point.parameters, config, extra)
+        argv = ("bash", "-euo", "pipefail", "-c", script, "bash")
+        return RenderedCommand(argv, argv, variables, shell="bash")
+    argv: list[str] = []
+    shown: list[str] = []
+    for word in command_words(entry_point.command):
+        pieces = parse_template(word)
+        if len(pieces) == 1 and isinstance(pieces[0], Placeholder) and pieces[0].name in WHOLE_WORDS:
+            words = flags(config) if pieces[0].name == EVERY_FLAG else overrides(config)
+            argv += words
+            shown += words
+            continue
+        argv.append("".join(_text(piece, config) for piece in pieces))
+        shown.append("".join(MASK if _is_secret(piece, config) else _text(piece, config) for piece in pieces))
+    return RenderedCommand((*argv, *extra), (*shown, *extra))
+
+
+def command_words(command: str | list[str]) -> list[str]:
+    """A command's words before any value is in them: a text is split as a POSIX shell splits it.
+
+    Raises ``ValueError`` when a quote is left open.
+    """
+    return list(command) if isinstance(command, list) else shlex.split(command)
+
+
+def _is_secret(piece: Piece, config: Config) -> bool:
+    return isinstance(piece, Placeholder) and piece.name in config.secrets
+
+
+def _text(piece: Piece, config: Config) -> str:
+    if isinstance(piece, str):
+        return piece
+    if piece.name in config.secrets:
+        return config.secrets[piece.name]
+    return text_of(config.values.get(piece.name))
+
+
+def flags(config: Config) -> list[str]:
+    """Every value as ``--name value``: a true bool is ``--name``, a false one and null are left out, a list repeats.
+
+    A value that starts with ``-`` is joined with ``=``, so that no value is taken for an option. Secrets are left
+    out: they are in the environment.
+    """
+    words: list[str] = []
+    for name, value in config.values.items():
+        for item in value if isinstance(value, list) else [value]:
+            text = text_of(item)
+            if item is None or item is False:
+                continue
+            if item is True:
+                words.append(f"--{name}")
+            elif text.startswith("-"):
+                words.append(f"--{name}={text}")
+            else:
+                words += [f"--{name}", text]
+    return words
+
+
+def overrides(config: Config) -> list[str]:
+    """Every value as a Hydra override, ``name=value``, in the form that gives the value back (secrets left out).
+
+    Hydra's grammar: https://hydra.cc/docs/advanced/override_grammar/basic/
+    """
+    return [f"{name}={_hydra(value)}" for name, value in config.values.items()]
+
+
+def _hydra(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_hydra(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_hydra_text(str(key))}:{_hydra(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str):
+        return _hydra_text(value)
+    return text_of(value)
+
+
+def _hydra_text(text: str) -> str:
+    """A text in Hydra's single quotes.
+
+    Backslashes are doubled where they stand before a quote or at the end. ``${`` would be an interpolation, which
+    OmegaConf takes as text after a backslash; backslashes before it are doubled likewise.
+    """
+    result: list[str] = []
+    backslashes = 0
+    for index, letter in enumerate(text):
+        if letter == "\\":
+            backslashes += 1
+            continue
+        if letter == "'":
+            result.append("\\" * (2 * backslashes + 1) + letter)
+        elif letter == "$" and text.startswith("${", index):
+            result.append("\\" * (2 * backslashes + 1) + letter)
+        else:
+            result.append("\\" * backslashes + letter)
+        backslashes = 0
+    result.append("\\" * (2 * backslashes))
+    return "'" + "".join(result) + "'"

@@ -1,0 +1,78 @@
+"""The placeholders of a command: ``{name}``, ``{args}``, ``{overrides}``, and ``{{`` and ``}}`` for literal braces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.-]*)\}|[{}]")
+_SCRIPT_PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+
+EVERY_FLAG = "args"
+EVERY_OVERRIDE = "overrides"
+WHOLE_WORDS = (EVERY_FLAG, EVERY_OVERRIDE)
+
+
+class TemplateError(ValueError):
+    """Text with a brace that neither starts a placeholder nor is written twice."""
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """A place in a command for a value."""
+
+    name: str
+
+
+Piece = str | Placeholder
+
+
+def parse_template(text: str) -> list[Piece]:
+    """The text as literal pieces and placeholders, in order.
+
+    Only plain names are placeholders: ``{a[0]}``, ``{a!r}`` and ``{a:.2f}`` are errors, as is a lone brace.
+
+    Raises ``TemplateError``.
+    """
+    pieces: list[Piece] = []
+    end = 0
+    for match in _PLACEHOLDER.finditer(text):
+        if match.start() > end:
+            pieces.append(text[end : match.start()])
+        end = match.end()
+        if match[0] in ("{{", "}}"):
+            pieces.append(match[0][0])
+        elif match[1] is not None:
+            pieces.append(Placeholder(match[1]))
+        else:
+            around = text[match.start() : match.start() + 20]
+            raise TemplateError(
+                f"a lone `{match[0]}` at `{around}`: a placeholder is a plain name in braces, "
+                f"a literal brace is written twice (`{match[0] * 2}`)"
+            )
+    if end < len(text):
+        pieces.append(text[end:])
+    return pieces
+
+
+def parse_script(text: str) -> list[Piece]:
+    """The text of a bash script as literal pieces and placeholders.
+
+    Bash has braces of its own: ``${name}`` and every brace that surrounds no plain name stay as they are. ``{name}``
+    is a placeholder all the same, and ``{{`` and ``}}`` are literal braces.
+    """
+    pieces: list[Piece] = []
+    end = 0
+    for match in _SCRIPT_PLACEHOLDER.finditer(text):
+        if match.start() > end:
+            pieces.append(text[end : match.start()])
+        end = match.end()
+        pieces.append(match[0][0] if match[1] is None else Placeholder(match[1]))
+    if end < len(text):
+        pieces.append(text[end:])
+    return pieces
+
+
+def names_in(pieces: list[Piece]) -> list[str]:
+    """The names of the placeholders among the pieces, in order."""
+    return [piece.name for piece in pieces if isinstance(piece, Placeholder)]

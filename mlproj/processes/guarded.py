@@ -1,0 +1,113 @@
+"""mlproj's side of a guarded command: starting its guardian, telling it signals, hearing of its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlproj.errors import ExecutionError
+from mlproj.text import one_line
+
+_SCRIPT = str(Path(__file__).with_name("guardian.py"))
+
+
+@dataclass(frozen=True)
+class Guardian:
+    """A guardian that waits for its order, or whose command is running."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+
+
+def start_guardian(stdin: int, stdout: int, stderr: int) -> Guardian:
+    """Start a guardian whose command will have these descriptors as its standard streams.
+
+    It takes ten milliseconds to come up; meanwhile the caller can prepare the order.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", _SCRIPT, str(theirs.fileno())],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=[theirs.fileno()],
+            # A virtualenv's interpreter finds its library without the caller's PYTHON* variables, which may be
+            # meant for another version.
+            env={"PATH": os.defpath},
+        )
+    return Guardian(process, ours)
+
+
+def order(
+    guardian: Guardian,
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    grace: float,
+    timeout: float | None = None,
+    terminal: int | None = None,
+) -> None:
+    """Tell the guardian what to run.
+
+    ``grace`` is the time in seconds between asking and killing, ``timeout`` the time after which to ask.
+    ``terminal`` is the command's descriptor (0 to 2) that is its controlling terminal.
+    """
+    message = {
+        "argv": list(argv),
+        "cwd": str(cwd),
+        "env": dict(env),
+        "grace": grace,
+        "timeout": timeout,
+        "terminal": terminal,
+    }
+    guardian.channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+def pass_on(guardian: Guardian, number: int) -> None:
+    """Send a signal to the command's process group."""
+    _tell(guardian, {"signal": number})
+
+
+def end(guardian: Guardian, number: int, grace: float) -> None:
+    """Send a signal to the command's process group, and SIGKILL to all that is left of it after ``grace`` seconds."""
+    _tell(guardian, {"end": number, "grace": grace})
+
+
+def dismiss(guardian: Guardian) -> None:
+    """Close the channel, upon which the guardian ends whatever it runs, and wait until it has."""
+    guardian.channel.close()
+    guardian.process.wait()
+
+
+def _tell(guardian: Guardian, message: dict[str, Any]) -> None:
+    try:
+        guardian.channel.sendall(json.dumps(message).encode() + b"\n")
+    except OSError:
+        return  # it is gone, and the command with it
+
+
+def read_events(received: bytes) -> tuple[list[dict[str, Any]], bytes]:
+    """The events in what has come over the channel, and the beginning of the next one."""
+    *lines, rest = received.split(b"\n")
+    return [json.loads(line) for line in lines], rest
+
+
+def explain_failure(failure: Sequence[Any]) -> ExecutionError:
+    """The error of a command that could not be started, from the guardian's ``failed`` event."""
+    number, what = failure
+    reason = os.strerror(number)
+    if number == 2:
+        return ExecutionError(
+            f"the command `{one_line(what)}` is not there",
+            hint="It is neither a file of the project nor a program of the environment.",
+        )
+    return ExecutionError(f"the command `{one_line(what)}` cannot be started: {reason}")

@@ -1,0 +1,249 @@
+"""The guardian: a small process between mlproj and a command, which ends the command when mlproj is gone.
+
+Run as a script by ``guarded.py``, by the bare interpreter (``-I -S``) so that it starts in ten milliseconds; it
+imports nothing of mlproj. It leads a session of its own, so that a terminal's signals reach mlproj alone and a
+stopped command can be continued; on Linux it adopts the command's orphans (a subreaper, prctl(2)), so that none
+can slip away by daemonising. On macOS orphans are found as long as their parents live.
+
+Protocol, over the socket whose descriptor is the first argument: one JSON line in with what to run, then lines
+``{"signal": n}`` (pass it on) and ``{"end": n, "grace": s}`` (pass it on, kill what is left after s seconds). Out come
+``{"started": pid}`` or ``{"failed": [errno, what]}``, ``{"exited": status, …}`` and, once nothing is left, end of file.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import termios
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_WHEN_ALONE = 5.0
+
+
+def _prctl(option, value):
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _descendants():
+    """Every living process below this one, children first."""
+    parents = {}
+    if sys.platform == "linux":
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    with open(f"/proc/{entry}/stat", "rb") as stream:
+                        state, parent = stream.read().rpartition(b")")[2].split()[:2]
+                except OSError:
+                    continue
+                if state not in (b"Z", b"X"):
+                    parents[int(entry)] = int(parent)
+    else:
+        reader, writer = os.pipe()
+        child = os.posix_spawn(
+            "/bin/ps", ["ps", "-axo", "pid=,ppid="], {}, file_actions=[(os.POSIX_SPAWN_DUP2, writer, 1)]
+        )
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            for line in stream:
+                pid, parent = line.split()
+                parents[int(pid)] = int(parent)
+        os.waitpid(child, 0)
+        parents.pop(child, None)
+    found, generation = [], [os.getpid()]
+    while generation:
+        generation = [pid for pid, parent in parents.items() if parent in generation]
+        found += generation
+    return found
+
+
+def _start(order):
+    """Fork and exec the command; gives its pid, or the error number and the thing that could not be had."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        what = order["argv"][0]
+        try:
+            os.setpgid(0, 0)
+            if order["terminal"] is not None:
+                os.tcsetpgrp(order["terminal"], os.getpid())
+            for number in range(1, signal.NSIG):
+                if number not in (signal.SIGKILL, signal.SIGSTOP):
+                    try:
+                        signal.signal(number, signal.SIG_DFL)
+                    except (OSError, ValueError):
+                        pass
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if order["cwd"] is not None:
+                what = order["cwd"]
+                os.chdir(order["cwd"])
+                what = order["argv"][0]
+            os.closerange(3, writer)
+            os.closerange(writer + 1, 4096)
+            os.execvpe(order["argv"][0], order["argv"], order["env"])
+        except OSError as error:
+            os.write(writer, json.dumps([error.errno, what]).encode())
+        finally:
+            os._exit(127)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        failure = stream.read()
+    if failure:
+        os.waitpid(pid, 0)
+        return None, json.loads(failure)
+    return pid, None
+
+
+def _send_group(pid, number):
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _send_all(number):
+    for pid in _descendants():
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+class Watch:
+    """What the guardian knows while the command lives."""
+
+    def __init__(self, pid, timeout, grace):
+        self.pid = pid
+        self.grace = grace
+        self.exited = None
+        self.kill_at = None
+        self.timeout_at = None if timeout is None else time.monotonic() + timeout
+        self.timed_out = False
+        self.alone = False
+
+    def end(self, number, grace):
+        if self.exited is None:
+            _send_group(self.pid, number)
+            # A stopped command gets no signal but SIGKILL before it is continued.
+            _send_group(self.pid, signal.SIGCONT)
+        self.kill_at = min(self.kill_at or float("inf"), time.monotonic() + grace)
+
+    def reap(self):
+        while True:
+            try:
+                pid, status, _ = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.pid:
+                self.exited = status
+
+    def next_deadline(self):
+        deadlines = [self.kill_at, None if self.exited is not None else self.timeout_at]
+        return min((each for each in deadlines if each is not None), default=None)
+
+
+def _serve(channel, watch):
+    """Pass signals on, keep time, and return once neither the command nor anything it started is left."""
+    wakeup, wakeup_writer = os.pipe()
+    os.set_blocking(wakeup, False)
+    os.set_blocking(wakeup_writer, False)
+    signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    pending = b""
+    told = False
+    while True:
+        watch.reap()
+        if watch.exited is not None and not told:
+            told = True
+            _tell(channel, {"exited": os.waitstatus_to_exitcode(watch.exited), "timed_out": watch.timed_out})
+            watch.timeout_at = None
+            if _descendants():
+                _send_all(signal.SIGTERM)
+                _send_all(signal.SIGCONT)
+                watch.kill_at = min(watch.kill_at or float("inf"), time.monotonic() + watch.grace)
+        if watch.exited is not None and not _descendants():
+            return
+        now = time.monotonic()
+        if watch.timeout_at is not None and now >= watch.timeout_at:
+            watch.timeout_at = None
+            watch.timed_out = True
+            watch.end(signal.SIGTERM, watch.grace)
+        if watch.kill_at is not None and now >= watch.kill_at:
+            _send_all(signal.SIGKILL)
+            watch.kill_at = now + 0.05
+        deadline = watch.next_deadline()
+        if watch.exited is not None:
+            # An adopted orphan's end is told by SIGCHLD, but not that of a process two steps below.
+            deadline = min(deadline or float("inf"), now + 0.05)
+        wait = None if deadline is None else max(0.0, deadline - now)
+        ready, _, _ = select.select([wakeup] if watch.alone else [wakeup, channel], [], [], wait)
+        if wakeup in ready:
+            os.read(wakeup, 4096)
+        if channel in ready:
+            data = channel.recv(65536)
+            if not data:
+                watch.alone = True
+                watch.end(signal.SIGTERM, min(watch.grace, GRACE_WHEN_ALONE))
+                continue
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                _obey(json.loads(line), watch)
+
+
+def _obey(order, watch):
+    if "end" in order:
+        watch.end(order["end"], order["grace"])
+    elif watch.exited is None:
+        _send_group(watch.pid, order["signal"])
+
+
+def _tell(channel, event):
+    try:
+        channel.sendall(json.dumps(event).encode() + b"\n")
+    except OSError:
+        pass
+
+
+def main():
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    os.setsid()
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    received = b""
+    while not received.endswith(b"\n"):
+        data = channel.recv(1 << 20)
+        if not data:
+            return
+        received += data
+    order = json.loads(received)
+    if order["terminal"] is not None:
+        fcntl.ioctl(order["terminal"], termios.TIOCSCTTY, 0)
+    pid, failure = _start(order)
+    # The command's own ends are its alone: with ours open too, its reader would never see the end of them.
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        if descriptor != order["terminal"]:
+            os.dup2(null, descriptor)
+    if failure is not None:
+        _tell(channel, {"failed": failure})
+        return
+    _tell(channel, {"started": pid})
+    _serve(channel, Watch(pid, order["timeout"], order["grace"]))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    memory = used.ru_maxrss if sys.platform == "darwin" else used.ru_maxrss * 1024
+    _tell(channel, {"used": [used.ru_utime, used.ru_stime, memory]})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Keeping what a run wrote: its declared outputs, copied into its artifacts folder, and what it put there itself."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlproj.files import copy_file, sha256_of_file
+from mlproj.runs.paths import FoundFile, expand
+from mlproj.runs.record import FileRecord, OutputRecord
+from mlproj.text import one_line, plural
+
+
+@dataclass(frozen=True)
+class OutputRequest:
+    """An output as declared: ``path`` is a file, a folder or a glob in the project."""
+
+    name: str
+    path: str
+    kind: str = "artifact"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The outputs kept; ``problems`` fail the run, ``notes`` are for the user to know."""
+
+    outputs: list[OutputRecord] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def collect(
+    requests: Iterable[OutputRequest],
+    project: Path,
+    artifacts: Path,
+    *,
+    started: float,
+    excluded: Sequence[Path] = (),
+) -> Collected:
+    """Copy the outputs that are in ``project`` into ``artifacts`` under their paths in the project.
+
+    ``started`` (seconds since the epoch) is when the run began: an output that is older is kept all the same, as a
+    command may well find it up to date, and noted. ``excluded`` are folders never looked into, such as the store.
+    A file in two outputs is copied once. One that the entry point put into ``artifacts`` itself under the same
+    path stays, and the output is kept as ``name~2.ext``. A disk that is full or a file that cannot be read is a
+    problem, not an exception.
+    """
+    collected = Collected()
+    logged = sorted(_logged_files(artifacts))
+    copies: dict[str, FileRecord] = {}
+    for request in requests:
+        expansion = expand(request.path, project, project, [*excluded, artifacts])
+        collected.notes.extend(f"output {one_line(request.name)}: {note}" for note in expansion.notes)
+        if not expansion.exists and not request.optional:
+            path = one_line(request.path)
+            collected.problems.append(f"output {one_line(request.name)}: {path} was not written by the run")
+        kept = [
+            each
+            for each in (
+                _kept(found, project, artifacts, copies, collected, request) for found in expansion.files
+            )
+            if each
+        ]
+        if expansion.exists:
+            _note_stale(request, expansion.files, started, collected)
+            size = sum(each.size for each in kept)
+            collected.outputs.append(OutputRecord(request.name, request.path, request.kind, size, kept))
+    own = [each for each in (_own(artifacts, path, collected) for path in logged) if each]
+    if own:
+        collected.outputs.append(OutputRecord("", "", "artifact", sum(each.size for each in own), own))
+    return collected
+
+
+def _kept(
+    found: FoundFile,
+    project: Path,
+    artifacts: Path,
+    copies: dict[str, FileRecord],
+    collected: Collected,
+    request: OutputRequest,
+) -> FileRecord | None:
+    if found.path in copies:
+        return copies[found.path]
+    try:
+        target = _free(artifacts / found.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_file(project / found.path, target)
+        path = target.relative_to(artifacts).as_posix()
+        copies[found.path] = FileRecord(path, target.stat().st_size, sha256_of_file(target))
+    except OSError as error:
+        reason = one_line(error.strerror or error)
+        collected.problems.append(
+            f"output {one_line(request.name)}: {one_line(found.path)} was not kept: {reason}"
+        )
+        return None
+    return copies[found.path]
+
+
+def _free(target: Path) -> Path:
+    candidate, count = target, 2
+    while os.path.lexists(candidate):
+        candidate, count = target.with_name(f"{target.stem}~{count}{target.suffix}"), count + 1
+    return candidate
+
+
+def _note_stale(request: OutputRequest, files: list[FoundFile], started: float, collected: Collected) -> None:
+    # Some file systems keep whole seconds only.
+    old = [each for each in files if each.status.st_mtime < int(started)]
+    if old:
+        first = one_line(old[0].path)
+        which = first if len(old) == 1 else f"{plural(len(old), 'file')} ({first}, …)"
+        collected.notes.append(
+            f"output {one_line(request.name)}: {which} was there before the run and is unchanged"
+        )
+
+
+def _logged_files(artifacts: Path) -> list[str]:
+    found = []
+    for root, _, names in os.walk(artifacts):
+        found += [os.path.relpath(os.path.join(root, name), artifacts) for name in names]  # noqa: PTH118
+    return found
+
+
+def _own(artifacts: Path, path: str, collected: Collected) -> FileRecord | None:
+    target = artifacts / path
+    try:
+        if not stat.S_ISREG(target.lstat().st_mode):
+            collected.notes.append(f"artifact {one_line(path)} is no regular file and is not recorded")
+            return None
+        return FileRecord(Path(path).as_posix(), target.stat().st_size, sha256_of_file(target))
+    except OSError as error:
+        collected.notes.append(
+            f"artifact {one_line(path)} is not recorded: {one_line(error.strerror or error)}"
+        )
+        return None

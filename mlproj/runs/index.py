@@ -1,0 +1,94 @@
+"""What the database holds of a record, so that runs can be searched: never more than ``run.json`` says."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from typing import Any
+
+from mlproj.runs.record import RunRecord
+from mlproj.runs.times import seconds_of
+
+_COLUMNS = (
+    "id", "name", "project", "experiment", "entry_point", "status", "exit_status", "user", "host", "parent",
+    "started_at", "ended_at", "duration_s", "source_kind", "source_commit", "source_branch", "source_digest",
+    "source_dirty", "environment_kind", "environment_key", "max_memory_bytes", "deleted_at",
+)  # fmt: skip
+_INSERT = "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}".format(
+    ", ".join(_COLUMNS),
+    ", ".join("?" * len(_COLUMNS)),
+    ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[1:]),
+)
+
+
+def index_record(connection: sqlite3.Connection, record: RunRecord) -> int:
+    """Make the database say what ``record`` says, inside the caller's transaction; returns the run's number."""
+    connection.execute(_INSERT, [_storable(value) for value in _row(record)])
+    number = number_of(connection, record.id)
+    for table, values in (("params", record.parameters), ("tags", record.tags)):
+        connection.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608  one of two constants
+        if table == "params":
+            rows = [(number, plain(name), *param_columns(value)) for name, value in values.items()]
+            connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", rows)
+        else:
+            tags = [(number, plain(name), plain(str(value))) for name, value in values.items()]
+            connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
+    # A metric with points has its row from them already, with what the record does not have: step and extremes.
+    at_ms = int(seconds_of(record.ended_at or record.started_at) * 1000) if record.started_at else 0
+    connection.executemany(
+        "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, 0, ?, ?, ?, 1)",
+        [(number, plain(name), value, at_ms, value, value) for name, value in record.metrics.items()],
+    )
+    return number
+
+
+def forget_run(connection: sqlite3.Connection, run_id: str) -> None:
+    """Remove all that the database holds of a run, inside the caller's transaction."""
+    number = number_of(connection, run_id)
+    for table in ("params", "tags", "metrics", "metric_points"):
+        connection.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608  one of four constants
+    connection.execute("DELETE FROM runs WHERE number = ?", (number,))
+
+
+def number_of(connection: sqlite3.Connection, run_id: str) -> int:
+    """The number that stands for a run inside the database, or -1 when it has no row."""
+    row = connection.execute("SELECT number FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return -1 if row is None else int(row[0])
+
+
+def param_columns(value: Any) -> tuple[str, float | None]:
+    """A parameter's value as text (a string as it is, anything else as JSON) and, where it reads as one, a number."""
+    if isinstance(value, str):
+        text = plain(value)
+    else:
+        text = plain(json.dumps(value, ensure_ascii=False, default=str))
+    return text, number_in(text)
+
+
+def number_in(text: str) -> float | None:
+    """The number that a text is, or ``None``. NaN is none: nothing compares with it."""
+    try:
+        number = float(text) if len(text) < 400 else math.nan
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def plain(text: str) -> str:
+    """``text`` as SQLite can hold it: lone surrogates, from file names that are no UTF-8, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _row(record: RunRecord) -> tuple[Any, ...]:
+    source, environment = record.source, record.environment
+    return (
+        record.id, record.name, record.project, record.experiment, record.entry_point, record.status,
+        record.exit_status, record.user, record.host, record.parent, record.started_at, record.ended_at,
+        record.duration_s, source.kind, source.commit, source.branch, source.digest, source.dirty,
+        environment.kind, environment.key, record.resources.max_memory_bytes, record.deleted_at,
+    )  # fmt: skip
+
+
+def _storable(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) else value

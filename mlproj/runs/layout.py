@@ -1,0 +1,70 @@
+"""Where in the store the files of a run are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+NEW_PREFIX = ".new-"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The folder of one run, and what is in it."""
+
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        """The whole record, ``run.json``."""
+        return self.folder / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """What the command wrote to stdout and stderr, secrets masked."""
+        return self.folder / "output.log"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics as JSON lines, which ``$MLPROJ_METRICS`` names."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def artifacts(self) -> Path:
+        """The kept outputs."""
+        return self.folder / "artifacts"
+
+    @property
+    def patch(self) -> Path:
+        """The changes since the commit."""
+        return self.folder / "source.patch"
+
+    @property
+    def alive_lock(self) -> Path:
+        """Locked for as long as the run's runner lives."""
+        return self.folder / "alive.lock"
+
+    @property
+    def change_lock(self) -> Path:
+        """Locked while ``run.json`` is read, changed and written back."""
+        return self.folder / "change.lock"
+
+    @property
+    def reserve(self) -> Path:
+        """Space kept back for the final record, should the disk be full by then."""
+        return self.folder / "reserve"
+
+
+def live_files(store_folder: Path, run_id: str) -> RunFiles:
+    """The files of a run that is not in the trash."""
+    return RunFiles(store_folder / "runs" / run_id)
+
+
+def new_files(store_folder: Path, run_id: str) -> RunFiles:
+    """The files of a run that is being made and that nobody else sees yet."""
+    return RunFiles(store_folder / "runs" / f"{NEW_PREFIX}{run_id}")
+
+
+def trashed_files(store_folder: Path, run_id: str) -> RunFiles:
+    """The files of a run in the trash."""
+    return RunFiles(store_folder / "trash" / run_id)

@@ -1,0 +1,153 @@
+"""Which files a declared path, folder or glob means, without ever opening one or walking in circles."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlproj.text import one_line
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A regular file: its path as reached from the folder, with forward slashes, and its status."""
+
+    path: str
+    status: os.stat_result
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What a pattern means: its files in order, whether anything answered to it, and what was passed over."""
+
+    files: list[FoundFile]
+    exists: bool
+    notes: list[str]
+
+
+def expand(pattern: str, folder: Path, within: Path | None, excluded: Sequence[Path] = ()) -> Expansion:
+    """The files that ``pattern`` means in ``folder``: a file, all files of a folder, or a glob (``*``, ``**``, ``?``).
+
+    Nothing whose real path is outside ``within`` (``None``: anywhere) or inside one of ``excluded`` is looked at;
+    it is told in ``notes``, as are special files and links that lead nowhere or in a circle.
+    """
+    boundary = None if within is None else os.path.realpath(within)
+    walk = _Walk(os.fspath(folder), boundary, [os.path.realpath(each) for each in excluded], [])
+    clean = os.path.normpath(pattern).replace(os.sep, "/")
+    if clean.startswith("../") or clean == "..":
+        if boundary is not None:
+            return Expansion([], False, [f"{one_line(pattern)} leads outside the project and was not read"])
+    # A file may be named like a glob: what is there under the very name is meant.
+    if not _MAGIC.search(clean) or os.path.lexists(os.path.join(walk.folder, clean)):  # noqa: PTH118
+        files = sorted(walk.files_at(clean, frozenset()), key=lambda each: each.path)
+        there = os.path.exists(os.path.join(walk.folder, clean))  # noqa: PTH110, PTH118
+        return Expansion(files, there and (bool(files) or not walk.notes), walk.notes)
+    parts = clean.split("/")
+    fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+    start = "/".join(parts[:fixed]) or ("/" if clean.startswith("/") else ".")
+    matches = re.compile(glob_expression(clean), re.DOTALL).fullmatch
+    files = [each for each in walk.files_at(start, frozenset()) if matches(each.path)]
+    return Expansion(sorted(files, key=lambda each: each.path), bool(files), walk.notes)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    folder: str
+    boundary: str | None
+    excluded: list[str]
+    notes: list[str]
+
+    def files_at(self, path: str, above: frozenset[str]) -> Iterator[FoundFile]:
+        """The file at ``path``, or those of the folder there; ``above`` are the real folders that led to it."""
+        whole = os.path.join(self.folder, path)  # noqa: PTH118  os.path: pathlib is slow on 10 000 files
+        try:
+            link = stat.S_ISLNK(os.lstat(whole).st_mode)
+            real = os.path.realpath(whole)
+            if self._outside(real):
+                self._note(
+                    path,
+                    "leads outside the project and was not read" if link else "is outside and was not read",
+                )
+                return
+            if any(_inside(real, each) for each in self.excluded):
+                return
+            status = os.stat(whole)
+            if stat.S_ISREG(status.st_mode):
+                yield FoundFile("/".join(part for part in path.split("/") if part != "."), status)
+            elif not stat.S_ISDIR(status.st_mode):
+                self._note(path, "is no regular file and was not read")
+            elif real in above:
+                self._note(path, "leads in a circle and was not followed")
+            else:
+                for name in sorted(os.listdir(whole)):
+                    yield from self.files_at(
+                        name if path == "." else f"{path.rstrip('/')}/{name}", above | {real}
+                    )
+        except FileNotFoundError:
+            if os.path.lexists(whole):
+                self._note(path, "is a link that leads nowhere")
+        except (OSError, RecursionError) as error:
+            self._note(path, f"could not be read: {getattr(error, 'strerror', None) or 'too deep'}")
+
+    def _outside(self, real: str) -> bool:
+        return self.boundary is not None and not _inside(real, self.boundary)
+
+    def _note(self, path: str, what: str) -> None:
+        if len(self.notes) < 100:
+            self.notes.append(f"{one_line(path)} {what}")
+
+
+def _inside(real: str, folder: str) -> bool:
+    return real == folder or real.startswith(folder.rstrip("/") + "/")
+
+
+def glob_expression(pattern: str) -> str:
+    """A glob as a regular expression on a path with forward slashes; ``**`` spans any number of folders."""
+    parts = []
+    for part in pattern.split("/"):
+        parts.append("(?:[^/]+/)*" if part == "**" else _part_expression(part) + "/")
+    if pattern.split("/")[-1] == "**":
+        return "".join(parts) + "[^/]+"
+    return "".join(parts)[:-1]
+
+
+def _part_expression(part: str) -> str:
+    expression, position = "", 0
+    while position < len(part):
+        character = part[position]
+        end = part.find("]", position + 2) if character == "[" else -1
+        if character == "*":
+            expression += "[^/]*" if not expression.endswith("[^/]*") else ""
+        elif character == "?":
+            expression += "[^/]"
+        elif end > 0:
+            members = part[position + 1 : end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
+            negated = members[0] == "!"
+            expression += f"[{'^/' if negated else ''}{_members(members[1:] if negated else members)}]"
+            position = end
+        else:
+            expression += re.escape(character)
+        position += 1
+    return expression
+
+
+def _members(members: str) -> str:
+    # Only ranges that go upwards are ranges to `re`; any other `-` is itself.
+    return (
+        re.sub(
+            "(.)-(.)",
+            lambda match: match[0] if match[1] <= match[2] else re.escape(match[0]),
+            members,
+            flags=re.DOTALL,
+        )
+        .replace("&&", "&\\&")
+        .replace("||", "|\\|")
+        .replace("~~", "~\\~")
+        .replace("--", "-\\-")
+    )

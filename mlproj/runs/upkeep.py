@@ -1,0 +1,214 @@
+"""Mending the store: runs whose runner died, rows and folders that do not agree, a database made anew."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from mlproj import locks
+from mlproj.errors import StoreError
+from mlproj.runs.database import (
+    DATABASE_NAME,
+    explained,
+    integrity_problems,
+    on_network_file_system,
+    open_database,
+    transaction,
+)
+from mlproj.runs.identifiers import is_run_id
+from mlproj.runs.index import index_record
+from mlproj.runs.intake import open_intake
+from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files, trashed_files
+from mlproj.runs.record import RunRecord
+from mlproj.runs.record_files import read_record, write_record
+from mlproj.runs.store import Store, is_live
+from mlproj.runs.times import now_text, seconds_of, time_text
+from mlproj.text import one_line, plural
+
+
+def settle_lost(store: Store, this_host: str) -> list[RunRecord]:
+    """Close every run that is called running and whose runner is dead, as ``lost``; returns those records.
+
+    Their ``supervisor`` tells the caller which processes may be left. A run whose final record was written, and
+    not its row, gets its row instead. On a network file system locks do not tell of the dead of another host, so
+    that host's runs are left for it to judge. Raises StoreError.
+    """
+    with explained(store.folder):
+        rows = dict(store.connection.execute("SELECT id, status FROM runs").fetchall())
+        folders = _run_ids(store.folder / "runs")
+    suspects = [run_id for run_id, status in rows.items() if status == "running" and run_id in folders]
+    suspects += [run_id for run_id in folders if run_id not in rows]
+    lost = [_settled(store, run_id, this_host) for run_id in suspects if not is_live(store, run_id)]
+    return [record for record in lost if record is not None]
+
+
+def _settled(store: Store, run_id: str, this_host: str) -> RunRecord | None:
+    files = live_files(store.folder, run_id)
+    with explained(store.folder), locks.exclusive(files.change_lock):
+        try:
+            record = read_record(files)
+        except (FileNotFoundError, StoreError):
+            return None  # `check` tells of it
+        found_lost = record.status == "running"
+        if found_lost:
+            elsewhere = record.host not in (None, this_host)
+            if elsewhere and on_network_file_system(store.folder):
+                return None
+            record = _as_lost(files, record)
+            write_record(files, record)
+            files.reserve.unlink(missing_ok=True)
+        record = _index(store, files, record)
+    return record if found_lost else None
+
+
+def _as_lost(files: RunFiles, record: RunRecord) -> RunRecord:
+    heard = [path.stat().st_mtime for path in (files.record, files.log, files.metrics) if path.exists()]
+    ended = max(heard, default=time.time())
+    started = seconds_of(record.started_at) if record.started_at else ended
+    return replace(
+        record,
+        status="lost",
+        ended_at=time_text(ended),
+        duration_s=round(max(0.0, ended - started), 3),
+        error="the mlproj that ran it ended without a word",
+    )
+
+
+def _index(store: Store, files: RunFiles, record: RunRecord) -> RunRecord:
+    """Put a run that nobody runs into the database, with all of its metrics file."""
+    with transaction(store.folder, store.connection) as connection:
+        index_record(connection, replace(record, metrics={}))
+    totals = open_intake(store, record.id, files.metrics).close()
+    if record.status == "lost":
+        tags = {name: value for name, value in record.tags.items() if name not in totals.removed_tags}
+        record = replace(
+            record,
+            metrics={**record.metrics, **totals.metrics},
+            parameters={**totals.params, **record.parameters},
+            tags={**tags, **totals.tags},
+        )
+        write_record(files, record)
+    with transaction(store.folder, store.connection) as connection:
+        index_record(connection, record)
+    return record
+
+
+def rebuild(folder: Path) -> tuple[int, list[str]]:
+    """Make a new database from the runs' folders; returns how many runs it holds and what could not be read.
+
+    Works when the database is damaged or missing; the old one is kept as ``mlproj.db.old-…``. Raises StoreError.
+    """
+    scratch = folder / "rebuild"
+    problems: list[str] = []
+    with explained(folder):
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+        with locks.exclusive(folder / "rebuild.lock"):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            store = Store(folder, open_database(scratch / DATABASE_NAME))
+            count = 0
+            try:
+                for files in _all_files(folder):
+                    try:
+                        _index(store, files, read_record(files))
+                        count += 1
+                    except FileNotFoundError:
+                        problems.append(f"{one_line(files.folder)} has no run.json")
+                    except StoreError as error:
+                        problems.append(error.message)
+                store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                store.connection.close()
+            _replace_database(folder, scratch)
+    return count, problems
+
+
+def _replace_database(folder: Path, scratch: Path) -> None:
+    moment = now_text().replace(":", "").replace(".", "")
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        old = folder / f"{DATABASE_NAME}{suffix}"
+        if old.exists():
+            old.rename(folder / f"{DATABASE_NAME}.old-{moment}{suffix}")
+    (scratch / DATABASE_NAME).rename(folder / DATABASE_NAME)
+    shutil.rmtree(scratch)
+
+
+def check(store: Store) -> list[str]:
+    """What is wrong with the store, in words, and what to do about it; empty when it is sound."""
+    problems = [
+        f"the database is damaged: {each}" for each in integrity_problems(store.folder / DATABASE_NAME)
+    ]
+    if problems:
+        return [*problems, "`mlproj store rebuild` makes a new database from the runs' own folders"]
+    with explained(store.folder):
+        rows = {row[0] for row in store.connection.execute("SELECT id FROM runs")}
+        seen = set()
+        for files in _all_files(store.folder):
+            seen.add(files.folder.name)
+            problems += _problems_of(files, known=files.folder.name in rows)
+        problems += [
+            f"run {run_id} is in the database and its folder is gone" for run_id in sorted(rows - seen)
+        ]
+        begun = [each for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*") if _abandoned(each)]
+    if begun:
+        problems.append(
+            f"{plural(len(begun), 'run')} died before they began: `mlproj gc` removes what is left"
+        )
+    return problems
+
+
+def _problems_of(files: RunFiles, *, known: bool) -> Iterator[str]:
+    try:
+        record = read_record(files)
+    except FileNotFoundError:
+        yield f"{one_line(files.folder)} has no run.json"
+        return
+    except StoreError as error:
+        yield error.message
+        return
+    if record.id != files.folder.name:
+        yield f"{one_line(files.record)} is the record of another run, {one_line(record.id)}"
+    if not known:
+        yield f"run {files.folder.name} is not in the database: `mlproj store rebuild` puts it there"
+    for output in record.outputs:
+        for each in output.files:
+            kept = files.artifacts / each.path
+            if not kept.is_file() or kept.stat().st_size != each.size:
+                yield f"run {record.id}: the artifact {one_line(each.path)} is gone or of another size"
+
+
+def sweep(store: Store) -> int:
+    """Remove what runs that died before they began left behind; returns how many there were."""
+    begun = [each for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*") if _abandoned(each)]
+    for each in begun:
+        shutil.rmtree(each, ignore_errors=True)
+    return len(begun)
+
+
+def _abandoned(folder: Path) -> bool:
+    # Between its mkdir and its lock a folder that is being made looks dead; a minute is longer than that takes.
+    try:
+        if time.time() - folder.stat().st_mtime < 60:
+            return False
+        if not (folder / "alive.lock").exists():
+            return True
+        held = locks.try_shared(folder / "alive.lock")
+    except OSError:
+        return False
+    if held is not None:
+        held.release()
+    return held is not None
+
+
+def _run_ids(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir() if is_run_id(each.name)} if folder.exists() else set()
+
+
+def _all_files(folder: Path) -> Iterator[RunFiles]:
+    for run_id in sorted(_run_ids(folder / "runs")):
+        yield live_files(folder, run_id)
+    for run_id in sorted(_run_ids(folder / "trash")):
+        yield trashed_files(folder, run_id)

@@ -1,0 +1,190 @@
+"""What git knows of a working tree, asked so that nothing the tree's own configuration names is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlproj.sources.remotes import remote_without_credentials
+from mlproj.sources.snapshot import Snapshot
+from mlproj.text import one_line
+
+LARGEST_UNTRACKED_FILE = 10 << 20
+LARGEST_PATCH = 50 << 20
+
+# Configuration by which a repository could have a program of its choice run by status, diff, add or log.
+_SAFE = (
+    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false"),
+    *("-c", "diff.external=", "-c", "log.showSignature=false", "-c", "protocol.allow=never"),
+    *("-c", "core.sshCommand=false", "-c", "core.pager=cat", "-c", "core.quotePath=false"),
+    *("-c", "submodule.recurse=false", "-c", "status.submoduleSummary=false", "-c", "core.alternateRefsCommand="),
+)
+
+# Set by a git hook that runs mlproj, say: they would point git at another repository, or at a program to run.
+_REDIRECTING = frozenset(
+    ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+    + ("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_LITERAL_PATHSPECS")
+)
+
+
+class GitRefusal(Exception):  # noqa: N818  no error: the project runs and is identified by its content
+    """Git is not there, or does not want to work on this folder (``safe.directory``, a broken repository)."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    remote: str | None
+    neutralised: tuple[str, ...]
+
+
+def repository_above(folder: Path) -> Path | None:
+    """The nearest folder at or above ``folder`` that holds a ``.git``, without asking git."""
+    for candidate in (folder.absolute(), *folder.absolute().parents):
+        if (candidate / ".git").exists():
+            return candidate
+    return None
+
+
+def describe_worktree(folder: Path) -> Snapshot:
+    """The identity of a folder in a git working tree: two git calls when it is clean, two more when it is not.
+
+    Raises ``GitRefusal``.
+    """
+    settings = _settings(folder)
+    call = ("--no-optional-locks", *_SAFE, *settings.neutralised)
+    status = _git(
+        folder,
+        [*call, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--ignore-submodules=dirty"]
+        + ["--no-renames", "--", "."],
+    )
+    commit: str | None = None
+    branch: str | None = None
+    changed: list[str] = []
+    untracked: list[str] = []
+    for entry in status.decode("utf-8", "surrogateescape").split("\0"):
+        if entry.startswith("# branch.oid ") and entry[13:] != "(initial)":
+            commit = entry[13:]
+        elif entry.startswith("# branch.head ") and entry[14:] != "(detached)":
+            branch = entry[14:]
+        elif entry.startswith(("1 ", "u ")):
+            changed.append(entry)
+        elif entry.startswith("? "):
+            untracked.append(entry[2:])
+    subdirectory = _subdirectory(folder)
+    dirty = bool(changed or untracked)
+    notes = () if commit else ("the repository has no commit yet",)
+    snapshot = Snapshot(folder, "git", commit, branch, settings.remote, subdirectory, dirty, notes=notes)
+    if not dirty:
+        return snapshot
+    return _with_patch(snapshot, call, untracked)
+
+
+def commit_author(folder: Path) -> str | None:
+    """The author of the commit that ``folder`` is at, ``Name <address>``; asked while the run already goes on."""
+    try:
+        return _git(folder, [*_SAFE, "log", "-1", "--format=%an <%ae>"]).decode("utf-8", "replace").strip() or None
+    except GitRefusal:
+        return None
+
+
+def _git(folder: Path, arguments: Sequence[str], environment: dict[str, str] | None = None, stdin: bytes = b"") -> bytes:
+    inherited = {name: value for name, value in os.environ.items() if name not in _REDIRECTING}
+    guarded = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        finished = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**inherited, **guarded, **(environment or {})},
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise GitRefusal("git is not installed") from None
+    except OSError as error:
+        raise GitRefusal(one_line(error)) from None
+    if finished.returncode != 0:
+        said = finished.stderr.decode("utf-8", "replace").strip().splitlines()
+        first = next((line for line in said if line.startswith("fatal:")), said[0] if said else "no reason given")
+        raise GitRefusal(one_line(first.removeprefix("fatal: ")))
+    return finished.stdout
+
+
+def _settings(folder: Path) -> _Settings:
+    """The remote's URL, and options that switch off the filters that the repository itself configures.
+
+    Filters of the user's and the system's own configuration stay: git-lfs is one, and they trust it.
+    """
+    listed = _git(folder, ["config", "--list", "-z", "--show-scope"]).decode("utf-8", "surrogateescape").split("\0")
+    remotes: dict[str, str] = {}
+    neutralised: list[str] = []
+    for scope, entry in zip(listed[::2], listed[1::2]):
+        key, _, value = entry.partition("\n")
+        if key.startswith("remote.") and key.endswith(".url"):
+            remotes.setdefault(key[len("remote.") : -len(".url")], value)
+        if key.startswith("filter.") and scope in ("local", "worktree"):
+            name = key[len("filter.") :].rpartition(".")[0]
+            for setting, off in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")):
+                neutralised += ["-c", f"filter.{name}.{setting}={off}"]
+    remote = remotes.get("origin") or next(iter(remotes.values()), None)
+    return _Settings(remote_without_credentials(remote) if remote else None, tuple(neutralised))
+
+
+def _subdirectory(folder: Path) -> str:
+    above = repository_above(folder)
+    inside = folder.absolute().relative_to(above).as_posix() if above is not None else "."
+    return "" if inside == "." else inside
+
+
+def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str]) -> Snapshot:
+    """The snapshot with the patch of its tracked changes and its untracked files, up to the limits in size."""
+    top = repository_above(snapshot.folder) or snapshot.folder
+    kept, left_out = _within_limits(top, untracked)
+    diff = ["diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=dirty"]
+    base = snapshot.commit or _git(snapshot.folder, ["hash-object", "-t", "tree", "--stdin"]).decode().strip()
+    environment: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="mlproj-index-") as scratch:
+        if kept:
+            # Untracked files enter the patch by way of a copy of the index, so that the repository's own stays as it is.
+            index = Path(scratch) / "index"
+            located = _git(snapshot.folder, ["rev-parse", "--git-path", "index"]).decode("utf-8", "surrogateescape")
+            original = snapshot.folder / located.removesuffix("\n")
+            if original.exists():
+                shutil.copyfile(original, index)
+            environment = {"GIT_INDEX_FILE": str(index)}
+            names = "\0".join(kept).encode("utf-8", "surrogateescape")
+            add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"]
+            _git(top, [*call, "--literal-pathspecs", *add], environment, names)
+        patch = _git(snapshot.folder, [*call, *diff, base, "--", "."], environment)
+    notes = snapshot.notes
+    if len(patch) > LARGEST_PATCH:
+        notes = (*notes, f"the patch of the changes is larger than {LARGEST_PATCH >> 20} MiB: only its digest is kept")
+    return Snapshot(
+        **{
+            **snapshot.__dict__,
+            "patch": patch if len(patch) <= LARGEST_PATCH else b"",
+            "digest": hashlib.sha256(patch).hexdigest(),
+            "left_out": tuple(left_out),
+            "notes": notes,
+        }
+    )
+
+
+def _within_limits(top: Path, untracked: list[str]) -> tuple[list[str], list[str]]:
+    kept, left_out, total = [], [], 0
+    for name in sorted(untracked):
+        status = (top / name).lstat() if os.path.lexists(top / name) else None
+        if status is None or name.endswith("/"):  # a nested repository is listed as a folder
+            left_out.append(name)
+        elif status.st_size > LARGEST_UNTRACKED_FILE or total + status.st_size > LARGEST_PATCH:
+            left_out.append(name)
+        else:
+            kept.append(name)
+            total += status.st_size
+    return kept, left_out

@@ -1,0 +1,47 @@
+"""Local folders (and files inside them): identified by git where there is a repository, else by their content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlproj.errors import SourceError
+from mlproj.sources.digest import digest_of_folder
+from mlproj.sources.git import GitRefusal, describe_worktree, repository_above
+from mlproj.sources.snapshot import Snapshot
+from mlproj.text import one_line
+
+
+def recognises(uri: str) -> bool:
+    """Whether ``uri`` is a folder, or a file, of this machine."""
+    return "\x00" not in uri and Path(uri).expanduser().exists()
+
+
+def project_folder(uri: str) -> Path:
+    """The project's folder: ``uri`` itself, or the folder that the file it names lies in.
+
+    Raises ``SourceError`` when there is no such folder.
+    """
+    path = Path(uri).expanduser()
+    folder = path if path.is_dir() else path.parent
+    if not recognises(uri) or not folder.is_dir():
+        raise SourceError(f"no folder `{one_line(uri)}`")
+    return Path.cwd() / folder
+
+
+def fetch(uri: str) -> Snapshot:
+    """The folder as it is now; nothing in it is written.
+
+    Raises ``SourceError`` when it cannot be read.
+    """
+    folder = project_folder(uri)
+    notes: tuple[str, ...] = ()
+    try:
+        if repository_above(folder) is not None:
+            try:
+                return describe_worktree(folder)
+            except GitRefusal as refusal:
+                notes = (f"not identified by git: {refusal}",)
+        digest, left_out = digest_of_folder(folder)
+    except OSError as error:
+        raise SourceError(f"the project cannot be read: {one_line(error)}") from None
+    return Snapshot(folder, "folder", digest=digest, left_out=left_out, notes=notes)

@@ -1,0 +1,98 @@
+"""Metrics read off a command's output by regular expressions that the manifest declares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mlproj.errors import UsageError
+from mlproj.runs.metric_lines import MetricPoint
+from mlproj.text import one_line
+
+# Python's `re` backtracks and cannot be stopped. What a bad pattern can cost is bounded by how much it is shown.
+LONGEST_LINE = 2000
+_LINE_END = re.compile(rb"[\r\n]")
+# CSI sequences (colours, cursor), OSC sequences (titles, links), and two-character escapes.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+
+
+@dataclass(frozen=True)
+class MetricPattern:
+    """A metric, and the expression whose group ``value`` (and, if there, ``step``) finds it in a line."""
+
+    name: str
+    expression: re.Pattern[str]
+
+
+def compile_patterns(patterns: Mapping[str, str]) -> list[MetricPattern]:
+    """The manifest's ``metrics:`` mapping, ready to use. Raises UsageError naming the metric that is wrong."""
+    compiled = []
+    for name, text in patterns.items():
+        try:
+            expression = re.compile(text)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UsageError(
+                f"metrics: {one_line(name)}: not a regular expression: {one_line(error)}"
+            ) from error
+        if "value" not in expression.groupindex:
+            hint = r"For example: loss: 'loss[:= ]+(?P<value>\S+)'"
+            raise UsageError(f"metrics: {one_line(name)}: the expression has no group `value`", hint=hint)
+        compiled.append(MetricPattern(name, expression))
+    return compiled
+
+
+class LineScanner:
+    """Finds metrics in bytes as they come. One for each stream: a line must not be mixed from two."""
+
+    def __init__(self, patterns: Sequence[MetricPattern]) -> None:
+        self._patterns = patterns
+        self._rest = b""
+        self._too_long = False
+
+    def feed(self, data: bytes) -> list[MetricPoint]:
+        """The points in the lines that ``data`` completes; a carriage return ends a line too, as in progress bars."""
+        if not self._patterns:
+            return []
+        points: list[MetricPoint] = []
+        *lines, rest = _LINE_END.split(data)
+        for line in lines:
+            points += self._in_line(self._rest + line)
+            self._rest = b""
+        # What is beyond the limit is never looked at, so it need not be kept; four bytes make a character.
+        self._rest = (self._rest + rest)[: 4 * LONGEST_LINE]
+        return points
+
+    def close(self) -> list[MetricPoint]:
+        """The points in a last line that had no end."""
+        rest, self._rest = self._rest, b""
+        return self._in_line(rest)
+
+    def _in_line(self, line: bytes) -> list[MetricPoint]:
+        if not line:
+            return []
+        text = _ESCAPES.sub("", line[: 4 * LONGEST_LINE].decode("utf-8", "replace"))[:LONGEST_LINE]
+        found = (
+            _point(pattern.name, match)
+            for pattern in self._patterns
+            for match in [pattern.expression.search(text)]
+            if match
+        )
+        return [point for point in found if point is not None]
+
+
+def _point(name: str, match: re.Match[str]) -> MetricPoint | None:
+    value = _number(match["value"])
+    if value is None:
+        return None
+    step = _number(match["step"]) if "step" in match.re.groupindex else None
+    return MetricPoint(name, value, int(step) if step is not None and step.is_integer() else None)
+
+
+def _number(text: str | None) -> float | None:
+    # What stands after a number in a sentence or a table is no part of it: `loss=0.31,`, `acc: 97.2%`.
+    cleaned = (text or "").strip().rstrip(",;:%)]}|").lstrip("([{=:|")
+    try:
+        return float(cleaned)
+    except ValueError:
+        return None
