@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _HASH = re.compile(r"\s--hash(?:=|\s+)(\S+)")
-_OPTION = re.compile(r"(--?[A-Za-z-]+)(?:\s*=\s*|\s+|(?<=-[a-z]))?(.*)")
+_OPTION = re.compile(r"(--[A-Za-z-]+|-[A-Za-z])(?:\s*=\s*|\s+)?(.*)")
 _LONG_FORMS = {
     "-r": "--requirement",
     "--requirements": "--requirement",

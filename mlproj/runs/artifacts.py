@@ -1,4 +1,6 @@
-"""Keeping what a run wrote: its declared outputs, copied into its artifacts folder, and what it put there itself."""
+"""Keeping what a run wrote: its declared outputs, copied into its artifacts folder, and
+what it put there itself.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,11 @@ def collect(
 ) -> Collected:
     """Copy the outputs that are in ``project`` into ``artifacts`` under their paths in the project.
 
-    ``started`` (seconds since the epoch) is when the run began: an output that is older is kept all the same, as a
-    command may well find it up to date, and noted. ``excluded`` are folders never looked into, such as the store.
-    A file in two outputs is copied once. One that the entry point put into ``artifacts`` itself under the same
-    path stays, and the output is kept as ``name~2.ext``. A disk that is full or a file that cannot be read is a
-    problem, not an exception.
+    ``started`` (seconds since the epoch) is when the run began: an output that is older is kept all the
+    same, as a command may well find it up to date, and noted. ``excluded`` are folders never looked into,
+    such as the store. A file in two outputs is copied once. One that the entry point put into
+    ``artifacts`` itself under the same path stays, and the output is kept as ``name~2.ext``. A disk that
+    is full or a file that cannot be read is a problem, not an exception.
     """
     collected = Collected()
     logged = sorted(_logged_files(artifacts))

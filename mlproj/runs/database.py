@@ -86,7 +86,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         try:
             version = _version(connection)
         except sqlite3.OperationalError:
-            # A WAL database on a read-only disk has nowhere to put its shared memory: read the file as it stands.
+            # A WAL database on a read-only disk has nowhere to put its shared memory:
+            # read the file as it stands.
             connection.close()
             connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
             version = _version(connection)
@@ -120,7 +121,8 @@ def _set_up(connection: sqlite3.Connection, journal: str, migrations: Sequence[M
 def _other_version(folder: Path, found: int, known: int) -> StoreError:
     if found > known:
         return StoreError(
-            f"the store {one_line(folder)} was written by a newer mlproj (schema {found}, this one knows {known})",
+            f"the store {one_line(folder)} was written by a newer mlproj: its schema is {found}, and this one's "
+            f"is {known}",
             hint="Upgrade mlproj, or choose another store with $MLPROJ_HOME.",
         )
     return StoreError(
@@ -161,7 +163,7 @@ def _explanation(folder: Path, problem: str) -> StoreError:
     if "is full" in problem:
         return StoreError(
             f"the disk of the store {shown} is full",
-            hint="Free some space (`mlproj gc` empties the trash), or choose another store with $MLPROJ_HOME.",
+            hint="Free some space (`mlproj gc` empties the trash), or set $MLPROJ_HOME to another folder.",
         )
     if "readonly" in problem or "unable to open" in problem:
         return StoreError(
@@ -183,7 +185,8 @@ def _explanation(folder: Path, problem: str) -> StoreError:
 
 
 _NETWORK_KINDS = frozenset(
-    "nfs nfs4 cifs smb2 smb3 smbfs afs ceph lustre gpfs beegfs glusterfs 9p ncpfs acfs pvfs2 orangefs".split()
+    ("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p")
+    + tuple(f"fuse.{name}" for name in ("sshfs", "s3fs", "rclone", "gcsfuse", "glusterfs", "ceph", "juicefs"))
 )
 
 
@@ -206,9 +209,7 @@ def on_network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts"
                     best, kind = point, words[2]
     except OSError:
         return False
-    return kind in _NETWORK_KINDS or kind.startswith("fuse.") and kind.split(".")[1] in (
-        "sshfs", "s3fs", "rclone", "gcsfuse", "glusterfs", "ceph", "juicefs", "moosefs",
-    )  # fmt: skip
+    return kind in _NETWORK_KINDS
 
 
 def integrity_problems(path: Path) -> list[str]:

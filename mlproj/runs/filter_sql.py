@@ -1,4 +1,6 @@
-"""What a filter's keys and values mean, and its tree as SQL with every name and value as a bound parameter."""
+"""What a filter's keys and values mean, and its tree as SQL with every name and value as a
+bound parameter.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,17 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from mlproj.runs.filter_text import Comparison, Group, Key, Node, Not, Token, parse_filter, parse_order, refuse
+from mlproj.runs.filter_text import (
+    Comparison,
+    Group,
+    Key,
+    Node,
+    Not,
+    Token,
+    parse_filter,
+    parse_order,
+    refuse,
+)
 from mlproj.runs.index import number_in
 from mlproj.runs.record import STATUSES
 from mlproj.runs.times import seconds_of, time_text
@@ -65,9 +77,11 @@ _DURATION = re.compile(r"([0-9.]+) ?(s|m|h|d|w)", re.IGNORECASE)
 
 
 def resolve_key(text: str, key: Key) -> tuple[str, str]:
-    """The section (``metrics``, ``params``, ``tags`` or the empty one of attributes) and name that a key means."""
+    """The section (``metrics``, ``params``, ``tags`` or the empty one of attributes) and
+    name that a key means.
+    """
     section, name = key.section.lower(), key.name
-    if section in _SECTIONS and _SECTIONS[section]:
+    if _SECTIONS.get(section):
         return _SECTIONS[section], name
     whole = name if section in _SECTIONS or not section else f"{section}.{name}"
     whole = _ALIASES.get(whole.lower(), whole.lower())
@@ -218,7 +232,8 @@ def _number(text: str, token: Token) -> float:
 
 
 def _like(column: str, operator: str, pattern: str) -> Sql:
-    # SQLite's own LIKE takes a for A; its GLOB does not, so a pattern that tells them apart is written as one.
+    # SQLite's own LIKE takes a for A; its GLOB does not, so a pattern that tells them
+    # apart is written as one.
     if operator == "ilike":
         return f"{column} LIKE ?", [pattern]
     glob = re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", pattern)
@@ -240,7 +255,8 @@ def _encodable(text: str, token: Token, value: str) -> str:
 def compile_order(text: str) -> tuple[str, str, list[object]]:
     """An order such as ``metrics.rmse, params.alpha desc`` as SQL: joins, terms, and the joins' parameters.
 
-    ``-metrics.rmse`` is ``metrics.rmse desc``. A run without the value comes last either way. Raises UsageError.
+    ``-metrics.rmse`` is ``metrics.rmse desc``. A run without the value comes last either way. Raises
+    UsageError.
     """
     joins, terms, values = [], [], list[object]()
     for index, (key, descending) in enumerate(parse_order(text)):

@@ -1,7 +1,7 @@
 """Reading a filter: its words with their columns, and the tree of what it asks.
 
-The language is that of MLflow's ``search_runs``, extended by ``or``, ``not``, parentheses, bare words as values,
-ages (``started_at > 2h ago``) and ``has(tags.x)``.
+The language is that of MLflow's ``search_runs``, extended by ``or``, ``not``, parentheses, bare words as
+values, ages (``started_at > 2h ago``) and ``has(tags.x)``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMPARISONS = {"==": "=", "<>": "!="} | {sign: sign for sign in ("=", "!=", "<", "<=", ">", ">=")}
-_AGE_UNITS = "s sec second seconds m min minute minutes h hour hours d day days w week weeks".split(" ")
+_AGE_UNITS = tuple(
+    f"{unit}{ending}"
+    for unit in ("s", "sec", "second", "m", "min", "minute", "h", "hour", "d", "day", "w", "week")
+    for ending in ("", "s")
+)
 
 
 def refuse(text: str, token: Token, problem: str, hint: str = "") -> NoReturn:
@@ -220,7 +224,8 @@ def _comparison(reader: _Reader) -> Node:
         )
     if not negated:
         return comparison
-    # As in SQL, `x not in (…)` asks for an x that is there, where `not x in (…)` takes a run without one as well.
+    # As in SQL, `x not in (…)` asks for an x that is there, where `not x in (…)` takes
+    # a run without one as well.
     return Group("and", (Comparison(key, "has", ()), Not(comparison)))
 
 
@@ -266,7 +271,9 @@ def _value(reader: _Reader) -> Token:
 
 
 def parse_order(text: str) -> list[tuple[Key, bool]]:
-    """The keys of an order such as ``metrics.rmse desc, -started_at``, each with whether it goes downwards."""
+    """The keys of an order such as ``metrics.rmse desc, -started_at``, each with whether it
+    goes downwards.
+    """
     reader = _Reader(text)
     keys = []
     while True:
@@ -274,7 +281,9 @@ def parse_order(text: str) -> list[tuple[Key, bool]]:
         minus = first.kind == "word" and first.value.startswith("-")
         if minus:
             shorter = Token("word", first.value[1:], first.column + 1, first.end)
-            reader.tokens[reader.position] = shorter if shorter.value else Token("operator", "-", first.column, first.end)
+            reader.tokens[reader.position] = (
+                shorter if shorter.value else Token("operator", "-", first.column, first.end)
+            )
         key = _key(reader)
         if reader.is_word("asc", "desc"):
             minus = reader.next().value.lower() == "desc"

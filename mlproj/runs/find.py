@@ -15,24 +15,31 @@ from mlproj.text import did_you_mean, nearest, one_line
 _LISTED = 10
 # Which end of a metric is the good one, told by the words of its name.
 _LOWER = frozenset(
-    "loss losses error errors err rmse mse mae mape rmsle msle nll perplexity ppl wer cer fid brier logloss deviance "
-    "regret time duration latency seconds bpb bpc fpr fnr hinge divergence kl".split(" ")
-)
+    (
+        "loss", "losses", "error", "errors", "err", "rmse", "mse", "mae", "mape", "rmsle", "msle",
+        "nll", "perplexity", "ppl", "wer", "cer", "fid", "brier", "logloss", "deviance", "regret",
+        "time", "duration", "latency", "seconds", "bpb", "bpc", "fpr", "fnr", "hinge", "divergence",
+        "kl",
+    )
+)  # fmt: skip
 _HIGHER = frozenset(
-    "acc accuracy auc auroc auprc ap map f f1 f2 fbeta precision recall r2 score dice iou miou bleu rouge meteor ndcg "
-    "mrr sensitivity specificity correlation reward return throughput likelihood elbo psnr ssim kappa mcc tpr tnr "
-    "hits".split(" ")
-)
+    (
+        "acc", "accuracy", "auc", "auroc", "auprc", "ap", "map", "f", "f1", "f2", "fbeta", "precision",
+        "recall", "r2", "score", "dice", "iou", "miou", "bleu", "rouge", "meteor", "ndcg", "mrr",
+        "sensitivity", "specificity", "correlation", "reward", "return", "throughput", "likelihood",
+        "elbo", "psnr", "ssim", "kappa", "mcc", "tpr", "tnr", "hits",
+    )
+)  # fmt: skip
 
 
 def find(store: Store, name: str, *, trashed: bool = False) -> RunRecord:
     """The one run that ``name`` means; with ``trashed`` the one in the trash.
 
     ``name`` is any prefix of a run's id that no other run has, the exact name of one run, or one of:
-    ``@last`` (the newest run), ``@last~2`` (two before it), ``@min:METRIC``, ``@max:METRIC`` (the finished run
-    with the smallest or largest last value; the newest of equals), ``@best:METRIC`` (whichever of the two the
-    metric's name tells: ``val_loss`` is better low, ``accuracy`` high). Raises RunNotFoundError when no run or
-    more than one answers, UsageError for an ``@`` form that is none.
+    ``@last`` (the newest run), ``@last~2`` (two before it), ``@min:METRIC``, ``@max:METRIC`` (the
+    finished run with the smallest or largest last value; the newest of equals), ``@best:METRIC``
+    (whichever of the two the metric's name tells: ``val_loss`` is better low, ``accuracy`` high). Raises
+    RunNotFoundError when no run or more than one answers, UsageError for an ``@`` form that is none.
     """
     ids = _marked(store, name, trashed) if name.startswith("@") else _named(store, name, trashed)
     if len(ids) == 1:
@@ -91,7 +98,9 @@ def _marked(store: Store, name: str, trashed: bool) -> list[str]:
 
 
 def better_end(metric: str) -> str:
-    """``min`` or ``max``: which end of a metric is the better, by its name. Raises UsageError when it does not tell."""
+    """``min`` or ``max``: which end of a metric is the better, by its name. Raises
+    UsageError when it does not tell.
+    """
     words = re.findall("[a-z]+[0-9]?", re.sub("([a-z])([A-Z])", r"\1_\2", metric).lower())
     lower, higher = bool(_LOWER.intersection(words)), bool(_HIGHER.intersection(words))
     if lower == higher:

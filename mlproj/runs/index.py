@@ -23,7 +23,9 @@ _INSERT = "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}".
 
 
 def index_record(connection: sqlite3.Connection, record: RunRecord) -> int:
-    """Make the database say what ``record`` says, inside the caller's transaction; returns the run's number."""
+    """Make the database say what ``record`` says, inside the caller's transaction; returns
+    the run's number.
+    """
     connection.execute(_INSERT, [_storable(value) for value in _row(record)])
     number = number_of(connection, record.id)
     for table, values in (("params", record.parameters), ("tags", record.tags)):
@@ -34,7 +36,8 @@ def index_record(connection: sqlite3.Connection, record: RunRecord) -> int:
         else:
             tags = [(number, plain(name), plain(str(value))) for name, value in values.items()]
             connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
-    # A metric with points has its row from them already, with what the record does not have: step and extremes.
+    # A metric with points has its row from them already, with what the record does not
+    # have: step and extremes.
     at_ms = int(seconds_of(record.ended_at or record.started_at) * 1000) if record.started_at else 0
     connection.executemany(
         "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, 0, ?, ?, ?, 1)",
@@ -58,7 +61,9 @@ def number_of(connection: sqlite3.Connection, run_id: str) -> int:
 
 
 def param_columns(value: Any) -> tuple[str, float | None]:
-    """A parameter's value as text (a string as it is, anything else as JSON) and, where it reads as one, a number."""
+    """A parameter's value as text (a string as it is, anything else as JSON) and, where it
+    reads as one, a number.
+    """
     if isinstance(value, str):
         text = plain(value)
     else:

@@ -24,18 +24,23 @@ _WORTH_CACHING = 64 * 1024
 
 @dataclass(frozen=True)
 class HashedInputs:
-    """The inputs with their digests; ``problems`` are those that could not be read or are not there."""
+    """The inputs with their digests.
+
+    ``problems`` are those that could not be read or are not there, ``notes`` what was passed over within
+    them.
+    """
 
     inputs: list[InputRecord] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def hash_inputs(patterns: Sequence[str], project: Path, cache: Path) -> HashedInputs:
     """Hash the files, folders and globs in ``patterns``, relative to ``project`` or absolute.
 
-    Symbolic links are followed, as data often is a link to where there is room for it. The digest of a folder or
-    glob is over its sorted lines ``sha256  path``, as ``sha256sum`` writes them. ``cache`` is mlproj's cache folder;
-    one that cannot be used costs time and nothing else.
+    Symbolic links are followed, as data often is a link to where there is room for it. The digest of a
+    folder or glob is over its sorted lines ``sha256  path``, as ``sha256sum`` writes them. ``cache`` is
+    mlproj's cache folder; one that cannot be used costs time and nothing else.
     """
     hashed = HashedInputs()
     if not patterns:
@@ -54,10 +59,11 @@ def _hash_one(
     pattern: str, project: Path, connection: sqlite3.Connection | None, hashed: HashedInputs
 ) -> None:
     expansion = expand(pattern, project, None)
-    hashed.problems.extend(f"input {note}" for note in expansion.notes)
+    said = [f"input {note}" for note in expansion.notes]
     if not expansion.exists:
-        hashed.problems.append(f"input {one_line(pattern)} is not there")
+        hashed.problems.extend(said or [f"input {one_line(pattern)} is not there"])
         return
+    hashed.notes.extend(said)
     lines, size = [], 0
     for found in expansion.files:
         try:

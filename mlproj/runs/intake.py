@@ -83,10 +83,11 @@ class Intake:
         self._seen_size = -1
 
     def poll(self) -> None:
-        """Take in what whole lines there are, at most ``BYTES_PER_POLL``. Costs a ``stat`` when there is nothing new.
+        """Take in what whole lines there are, at most ``BYTES_PER_POLL``. Costs a ``stat`` when there is
+        nothing new.
 
-        A store that is full or locked is told among the notices, and what could not be stored is tried again by
-        the next poll: the file keeps it.
+        A store that is full or locked is told among the notices, and what could not be stored is tried
+        again by the next poll: the file keeps it.
         """
         try:
             status = self._path.lstat()

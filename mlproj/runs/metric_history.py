@@ -34,7 +34,9 @@ def metric_names(store: Store, run_id: str) -> list[str]:
 
 
 def sparkline(values: Sequence[float], width: int = 20) -> str:
-    """``values`` as a line of at most ``width`` bars, each the mean of its share; NaN and infinities are gaps."""
+    """``values`` as a line of at most ``width`` bars, each the mean of its share; NaN and
+    infinities are gaps.
+    """
     if not values or width < 1:
         return ""
     shares = min(width, len(values))

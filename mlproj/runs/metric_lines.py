@@ -19,7 +19,9 @@ _LARGEST_STEP = (1 << 63) - 1
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """One value of one metric. Without a step it is the one after the metric's last; without a time it is now."""
+    """One value of one metric. Without a step it is the one after the metric's last;
+    without a time it is now.
+    """
 
     name: str
     value: float
@@ -37,7 +39,9 @@ class Logged:
 
 
 def append_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Append JSON lines to a metrics file, in one write, so that writers at once do not mix. Raises OSError."""
+    """Append JSON lines to a metrics file, in one write, so that writers at once do not
+    mix. Raises OSError.
+    """
     # Bare NaN and Infinity are Python's own form, and `parse_line` takes them.
     data = "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines).encode()
     if not data:
@@ -55,16 +59,16 @@ def parse_line(line: bytes) -> Logged:
     """What a line logs. Raises ValueError saying why it is not one of the forms below.
 
     ``{"name": n, "value": v, "step": s, "timestamp": t}``, ``{"metrics": {n: v, …}, "step": s}``,
-    ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``. Step and
-    timestamp (seconds or milliseconds since the epoch, or ISO 8601) may be left out. NaN and the infinities are
-    taken bare, as Python writes them, and as strings.
+    ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``. Step
+    and timestamp (seconds or milliseconds since the epoch, or ISO 8601) may be left out. NaN and the
+    infinities are taken bare, as Python writes them, and as strings.
     """
     try:
         mapping = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError("not JSON") from error
     if not isinstance(mapping, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004  all that is wrong with a line is a ValueError
+        raise ValueError("not a JSON object")
     if "name" in mapping and "value" in mapping:
         step, at_ms = _step(mapping.get("step")), _milliseconds(mapping.get("timestamp"))
         return Logged(points=[MetricPoint(_name(mapping["name"]), _number(mapping["value"]), step, at_ms)])
@@ -115,7 +119,8 @@ def _milliseconds(moment: Any) -> int | None:
         return None
     try:
         seconds = seconds_of(moment) if isinstance(moment, str) else float(moment)
-        # Until the year 5138 a number of seconds is below 1e11, and a number of milliseconds was above it in 1973.
+        # Until the year 5138 a number of seconds is below 1e11, and a number of
+        # milliseconds was above it in 1973.
         milliseconds = int(seconds if seconds > 1e11 else seconds * 1000)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("a timestamp that is no point in time") from error

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlproj.text import one_line
 
 _MAGIC = re.compile(r"[*?\[]")
+_MOST_NOTES = 100
+# Links that lead to folders with links that lead to folders … can make a few folders look like billions.
+_MOST_LINKED_FOLDERS = 1000
 
 
 @dataclass(frozen=True)
@@ -32,39 +35,46 @@ class Expansion:
 
 
 def expand(pattern: str, folder: Path, within: Path | None, excluded: Sequence[Path] = ()) -> Expansion:
-    """The files that ``pattern`` means in ``folder``: a file, all files of a folder, or a glob (``*``, ``**``, ``?``).
+    """The files that ``pattern`` means in ``folder``: a file, all files of a folder, or a glob (``*``,
+    ``**``, ``?``).
 
-    Nothing whose real path is outside ``within`` (``None``: anywhere) or inside one of ``excluded`` is looked at;
-    it is told in ``notes``, as are special files and links that lead nowhere or in a circle.
+    Nothing whose real path is outside ``within`` (``None``: anywhere) or inside one of ``excluded`` is
+    looked at; it is told in ``notes``, as are special files and links that lead nowhere or in a circle.
     """
     boundary = None if within is None else os.path.realpath(within)
-    walk = _Walk(os.fspath(folder), boundary, [os.path.realpath(each) for each in excluded], [])
+    walk = _Walk(os.fspath(folder), boundary, [os.path.realpath(each) for each in excluded])
     clean = os.path.normpath(pattern).replace(os.sep, "/")
-    if clean.startswith("../") or clean == "..":
-        if boundary is not None:
-            return Expansion([], False, [f"{one_line(pattern)} leads outside the project and was not read"])
+    if boundary is not None and clean.split("/")[0] == "..":
+        return Expansion([], False, [f"{one_line(pattern)} leads outside the project and was not read"])
     # A file may be named like a glob: what is there under the very name is meant.
     if not _MAGIC.search(clean) or os.path.lexists(os.path.join(walk.folder, clean)):  # noqa: PTH118
         files = sorted(walk.files_at(clean, frozenset()), key=lambda each: each.path)
         there = os.path.exists(os.path.join(walk.folder, clean))  # noqa: PTH110, PTH118
-        return Expansion(files, there and (bool(files) or not walk.notes), walk.notes)
+        return Expansion(files, there and (bool(files) or not walk.notes), walk.told(lambda path: True))
     parts = clean.split("/")
     fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
     start = "/".join(parts[:fixed]) or ("/" if clean.startswith("/") else ".")
     matches = re.compile(glob_expression(clean), re.DOTALL).fullmatch
     files = [each for each in walk.files_at(start, frozenset()) if matches(each.path)]
-    return Expansion(sorted(files, key=lambda each: each.path), bool(files), walk.notes)
+    return Expansion(
+        sorted(files, key=lambda each: each.path),
+        bool(files),
+        walk.told(lambda path: matches(path) is not None),
+    )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Walk:
     folder: str
     boundary: str | None
     excluded: list[str]
-    notes: list[str]
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    linked_folders: int = 0
 
     def files_at(self, path: str, above: frozenset[str]) -> Iterator[FoundFile]:
-        """The file at ``path``, or those of the folder there; ``above`` are the real folders that led to it."""
+        """The file at ``path``, or those of the folder there; ``above`` are the real
+        folders that led to it.
+        """
         whole = os.path.join(self.folder, path)  # noqa: PTH118  os.path: pathlib is slow on 10 000 files
         try:
             link = stat.S_ISLNK(os.lstat(whole).st_mode)
@@ -84,7 +94,12 @@ class _Walk:
                 self._note(path, "is no regular file and was not read")
             elif real in above:
                 self._note(path, "leads in a circle and was not followed")
+            elif link and self.linked_folders >= _MOST_LINKED_FOLDERS:
+                self._note(
+                    path, f"is one of more than {_MOST_LINKED_FOLDERS} linked folders and was not followed"
+                )
             else:
+                self.linked_folders += link
                 for name in sorted(os.listdir(whole)):
                     yield from self.files_at(
                         name if path == "." else f"{path.rstrip('/')}/{name}", above | {real}
@@ -99,8 +114,17 @@ class _Walk:
         return self.boundary is not None and not _inside(real, self.boundary)
 
     def _note(self, path: str, what: str) -> None:
-        if len(self.notes) < 100:
-            self.notes.append(f"{one_line(path)} {what}")
+        if len(self.notes) < 10 * _MOST_NOTES:
+            self.notes.append((path, what))
+
+    def told(self, concerns: Callable[[str], bool]) -> list[str]:
+        """The notes on folders, and on what else the pattern concerns."""
+        shown = [
+            f"{one_line(path)} {what}"
+            for path, what in self.notes
+            if concerns(path) or os.path.isdir(os.path.join(self.folder, path))  # noqa: PTH112, PTH118
+        ]
+        return shown[:_MOST_NOTES]
 
 
 def _inside(real: str, folder: str) -> bool:

@@ -15,7 +15,9 @@ from mlproj.text import did_you_mean, one_line
 
 @dataclass(frozen=True)
 class Found:
-    """The runs that a search found. ``unread`` says which had no readable record; ``hints`` why there are none."""
+    """The runs that a search found. ``unread`` says which had no readable record; ``hints``
+    why there are none.
+    """
 
     records: list[RunRecord]
     unread: list[str]
@@ -68,7 +70,9 @@ def search(
 
 
 def unknown_names(store: Store, filter_text: str) -> list[str]:
-    """For each metric, parameter or tag in a filter that no run has: a sentence with the nearest that one has."""
+    """For each metric, parameter or tag in a filter that no run has: a sentence with the
+    nearest that one has.
+    """
     sentences = []
     for comparison in comparisons(parse_filter(filter_text)):
         section, name = resolve_key(filter_text, comparison.key)

@@ -15,7 +15,8 @@ STATUSES: tuple[str, ...] = ("running", "finished", "failed", "killed", "lost")
 
 
 def _said(description: str, **default: Any) -> Any:
-    # pydantic reads the description out of a standard dataclass field's metadata, so the record needs no pydantic.
+    # pydantic reads the description out of a standard dataclass field's metadata, so
+    # the record needs no pydantic.
     return field(metadata={"description": description}, **default)
 
 
@@ -132,7 +133,9 @@ class MachineRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run: the resolved configuration, the exact source and environment, what it read and wrote, how it ended."""
+    """One run: the resolved configuration, the exact source and environment, what it read
+    and wrote, how it ended.
+    """
 
     id: str = _said("32 hexadecimal characters, ordered by the time the run began")
     name: str = _said("The run's name", default="")
@@ -176,14 +179,16 @@ def to_json(record: RunRecord) -> dict[str, Any]:
 
 
 def from_json(mapping: Any) -> RunRecord:
-    """The record of a mapping read from ``run.json``. Unknown keys are kept; raises StoreError when it is none."""
+    """The record of a mapping read from ``run.json``. Unknown keys are kept; raises
+    StoreError when it is none.
+    """
     if not isinstance(mapping, dict) or not isinstance(mapping.get("id"), str):
         raise StoreError("not a run record: it has no `id`")
     known = {each.name for each in dataclasses.fields(RunRecord)} - {"other"}
     values: dict[str, Any] = {key: value for key, value in mapping.items() if key in known}
     try:
         if values.get("status", "running") not in STATUSES:
-            raise ValueError("unknown status")  # noqa: TRY301
+            raise ValueError("unknown status")
         for key, kind in _NESTED.items():
             if key in values:
                 values[key] = _built(kind, values[key])

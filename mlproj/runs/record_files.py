@@ -31,7 +31,9 @@ def write_record(files: RunFiles, record: RunRecord) -> None:
 
 
 def read_record(files: RunFiles) -> RunRecord:
-    """The record in ``run.json``. Raises FileNotFoundError when there is none, StoreError when it is damaged."""
+    """The record in ``run.json``. Raises FileNotFoundError when there is none, StoreError
+    when it is damaged.
+    """
     try:
         content = files.record.read_bytes()
     except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from dataclasses import dataclass, replace
@@ -30,7 +29,9 @@ class Store:
 
 @dataclass(frozen=True)
 class LiveRun:
-    """A run that this process runs, which it says by holding the run's lock until ``finish`` or its own death."""
+    """A run that this process runs, which it says by holding the run's lock until
+    ``finish`` or its own death.
+    """
 
     store: Store
     id: str
@@ -53,12 +54,16 @@ def open_store_for_reading(folder: Path) -> Store:
 
 
 def close_store(store: Store) -> None:
-    """Close the store's connection. A process that ends without is safe as well, and spares itself the fsync."""
+    """Close the store's connection. A process that ends without is safe as well, and spares
+    itself the fsync.
+    """
     store.connection.close()
 
 
 def new_run_id(store: Store) -> str:
-    """An id for the next run: larger than any in the store, also when the clock went back. Raises StoreError."""
+    """An id for the next run: larger than any in the store, also when the clock went back.
+    Raises StoreError.
+    """
     with explained(store.folder):
         newest = store.connection.execute("SELECT max(id) FROM runs").fetchone()[0]
     return next_id(newest)
@@ -67,7 +72,8 @@ def new_run_id(store: Store) -> str:
 def begin(store: Store, record: RunRecord) -> LiveRun:
     """Put a new run into the store and hold it as running. ``record.id`` is from ``new_run_id``.
 
-    Whatever kills this process, and whenever: the store holds the run whole, or nothing of it. Raises StoreError.
+    Whatever kills this process, and whenever: the store holds the run whole, or nothing of it. Raises
+    StoreError.
     """
     new, files = new_files(store.folder, record.id), live_files(store.folder, record.id)
     lock = None
@@ -94,7 +100,9 @@ def begin(store: Store, record: RunRecord) -> LiveRun:
 
 
 def save(live: LiveRun, record: RunRecord) -> None:
-    """Replace the record of a run while it runs, in ``run.json`` and then in the database. Raises StoreError."""
+    """Replace the record of a run while it runs, in ``run.json`` and then in the database.
+    Raises StoreError.
+    """
     write_record(live.files, record)
     with transaction(live.store.folder, live.store.connection) as connection:
         index_record(connection, record)
@@ -174,11 +182,17 @@ def _with_logged(store: Store, record: RunRecord) -> RunRecord:
 
 
 def shown_id(store: Store, run_id: str, shortest: int = 8) -> str:
-    """The shortest prefix of an id, of at least ``shortest`` characters, that no other run in the store has."""
+    """The shortest prefix of an id, of at least ``shortest`` characters, that no other run
+    in the store has.
+    """
     with explained(store.folder):
         neighbours = [
             store.connection.execute(f"SELECT {end}(id) FROM runs WHERE id {sign} ?", (run_id,)).fetchone()[0]  # noqa: S608
             for end, sign in (("max", "<"), ("min", ">"))
         ]
-    common = max((len(os.path.commonprefix([run_id, other])) for other in neighbours if other), default=0)
+    common = max((_common_length(run_id, other) for other in neighbours if other), default=0)
     return run_id[: max(shortest, common + 1)]
+
+
+def _common_length(one: str, other: str) -> int:
+    return next((index for index, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), len(one))

@@ -1,4 +1,6 @@
-"""Points in time as the record writes them: ISO 8601 in UTC with milliseconds, ``2026-11-21T11:17:09.123Z``."""
+"""Points in time as the record writes them: ISO 8601 in UTC with milliseconds,
+``2026-11-21T11:17:09.123Z``.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ def _move(store: Store, files: RunFiles, target: RunFiles, *, deleted_at: str | 
 
 
 def gc(store: Store, older_than_s: float = 0.0) -> Freed:
-    """Remove for good what has been in the trash for ``older_than_s`` seconds, and what never came to be a run.
+    """Remove for good what has been in the trash for ``older_than_s`` seconds, and what never came to be
+    a run.
 
     Raises StoreError.
     """

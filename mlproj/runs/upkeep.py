@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -32,15 +33,16 @@ from mlproj.text import one_line, plural
 def settle_lost(store: Store, this_host: str) -> list[RunRecord]:
     """Close every run that is called running and whose runner is dead, as ``lost``; returns those records.
 
-    Their ``supervisor`` tells the caller which processes may be left. A run whose final record was written, and
-    not its row, gets its row instead. On a network file system locks do not tell of the dead of another host, so
-    that host's runs are left for it to judge. Raises StoreError.
+    Their ``supervisor`` tells the caller which processes may be left. A run whose final record was
+    written, and not its row, gets its row instead. On a network file system locks do not tell of the dead
+    of another host, so that host's runs are left for it to judge. Raises StoreError.
     """
     with explained(store.folder):
-        rows = dict(store.connection.execute("SELECT id, status FROM runs").fetchall())
-        folders = _run_ids(store.folder / "runs")
-    suspects = [run_id for run_id, status in rows.items() if status == "running" and run_id in folders]
-    suspects += [run_id for run_id in folders if run_id not in rows]
+        known = {row[0] for row in store.connection.execute("SELECT id FROM runs")}
+        running = [row[0] for row in store.connection.execute("SELECT id FROM runs WHERE status = 'running'")]
+        folders = set(os.listdir(store.folder / "runs"))  # noqa: PTH208  pathlib takes 30 ms more for 10 000
+    suspects = [run_id for run_id in running if run_id in folders]
+    suspects += sorted(name for name in folders - known if is_run_id(name))
     lost = [_settled(store, run_id, this_host) for run_id in suspects if not is_live(store, run_id)]
     return [record for record in lost if record is not None]
 
@@ -99,7 +101,8 @@ def _index(store: Store, files: RunFiles, record: RunRecord) -> RunRecord:
 def rebuild(folder: Path) -> tuple[int, list[str]]:
     """Make a new database from the runs' folders; returns how many runs it holds and what could not be read.
 
-    Works when the database is damaged or missing; the old one is kept as ``mlproj.db.old-…``. Raises StoreError.
+    Works when the database is damaged or missing; the old one is kept as ``mlproj.db.old-…``. Raises
+    StoreError.
     """
     scratch = folder / "rebuild"
     problems: list[str] = []
@@ -189,7 +192,8 @@ def sweep(store: Store) -> int:
 
 
 def _abandoned(folder: Path) -> bool:
-    # Between its mkdir and its lock a folder that is being made looks dead; a minute is longer than that takes.
+    # Between its mkdir and its lock a folder that is being made looks dead; a minute is
+    # longer than that takes.
     try:
         if time.time() - folder.stat().st_mtime < 60:
             return False

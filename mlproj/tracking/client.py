@@ -1,7 +1,8 @@
 """Logging from within an entry point: metrics, parameters, tags and artifacts of the run it is part of.
 
-Outside of a run (``python train.py`` by hand) every function does nothing and prints nothing, so that a script
-needs no `if` around its logging. Values are checked all the same, so that a mistake shows before the first run.
+Outside of a run (``python train.py`` by hand) every function does nothing and prints nothing, so that a
+script needs no `if` around its logging. Values are checked all the same, so that a mistake shows before the
+first run.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from mlproj.runs.metric_lines import LONGEST_NAME, append_lines
 
 
 def log_metric(name: str, value: SupportsFloat, step: int | None = None) -> None:
-    """Log one value of a metric; without ``step`` it is the one after the last. Raises ValueError, TypeError."""
+    """Log one value of a metric; without ``step`` it is the one after the last. Raises ValueError,
+    TypeError.
+    """
     log_metrics({name: value}, step)
 
 
 def log_metrics(metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
-    """Log the values of several metrics at one step: floats, ints, or what ``float()`` takes (NumPy, tensors).
+    """Log the values of several metrics at one step: floats, ints, or what ``float()`` takes (NumPy,
+    tensors).
 
-    Raises TypeError or ValueError for a name or value that is none, OSError when the run's file cannot be written.
+    Raises TypeError or ValueError for a name or value that is none, OSError when the run's file cannot be
+    written.
     """
     line: dict[str, Any] = {"metrics": {_name(name): float(value) for name, value in metrics.items()}}
     if step is not None:
@@ -45,8 +50,8 @@ def set_tags(tags: Mapping[str, object]) -> None:
 def log_artifact(path: str | os.PathLike[str], as_: str | None = None) -> None:
     """Keep a copy of a file or folder with the run, as it is now, under its own name or the path ``as_``.
 
-    An artifact logged again under the same name replaces the first. Raises FileNotFoundError when ``path`` is not
-    there, ValueError when ``as_`` leads out of the artifacts folder.
+    An artifact logged again under the same name replaces the first. Raises FileNotFoundError when ``path``
+    is not there, ValueError when ``as_`` leads out of the artifacts folder.
     """
     source = Path(path)
     name = PurePosixPath(source.resolve().name if as_ is None else as_)

@@ -1,4 +1,6 @@
-"""The runner's side of a run's metrics file: adding what it found elsewhere, and closing the record with it all."""
+"""The runner's side of a run's metrics file: adding what it found elsewhere, and closing the record with it
+all.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from mlproj.text import one_line
 
 
 def append_points(path: Path, points: Iterable[MetricPoint]) -> None:
-    """Append points, found in the output or in a file, to the metrics file. Raises OSError, as on a full disk."""
+    """Append points, found in the output or in a file, to the metrics file. Raises OSError, as on a full
+    disk.
+    """
     append_lines(path, (_line(point) for point in points))
 
 

@@ -19,8 +19,9 @@ _STEPS = ("step", "global_step", "epoch", "iteration", "iter", "round")
 def read_metrics_file(path: Path) -> tuple[list[MetricPoint], list[str]]:
     """The numbers in a metrics file, and what is to be said about it; never an exception.
 
-    JSON: numbers and booleans, nested names joined by dots (``{"test": {"rmse": 1}}`` is ``test.rmse``). JSON
-    lines and CSV: a row is a step; its column ``step`` (or ``epoch``, ``iteration``, …) says which, else its place.
+    JSON: numbers and booleans, nested names joined by dots (``{"test": {"rmse": 1}}`` is ``test.rmse``).
+    JSON lines and CSV: a row is a step; its column ``step`` (or ``epoch``, ``iteration``, …) says which,
+    else its place.
     """
     shown = one_line(path.name)
     try:

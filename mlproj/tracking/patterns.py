@@ -10,7 +10,8 @@ from mlproj.errors import UsageError
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.text import one_line
 
-# Python's `re` backtracks and cannot be stopped. What a bad pattern can cost is bounded by how much it is shown.
+# Python's `re` backtracks and cannot be stopped. What a bad pattern can cost is bounded by how much it is
+# shown.
 LONGEST_LINE = 2000
 _LINE_END = re.compile(rb"[\r\n]")
 # CSI sequences (colours, cursor), OSC sequences (titles, links), and two-character escapes.
@@ -26,7 +27,8 @@ class MetricPattern:
 
 
 def compile_patterns(patterns: Mapping[str, str]) -> list[MetricPattern]:
-    """The manifest's ``metrics:`` mapping, ready to use. Raises UsageError naming the metric that is wrong."""
+    """The manifest's ``metrics:`` mapping, ready to use. Raises UsageError naming the metric that is wrong.
+    """
     compiled = []
     for name, text in patterns.items():
         try:
@@ -51,7 +53,9 @@ class LineScanner:
         self._too_long = False
 
     def feed(self, data: bytes) -> list[MetricPoint]:
-        """The points in the lines that ``data`` completes; a carriage return ends a line too, as in progress bars."""
+        """The points in the lines that ``data`` completes; a carriage return ends a line too, as in
+        progress bars.
+        """
         if not self._patterns:
             return []
         points: list[MetricPoint] = []

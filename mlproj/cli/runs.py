@@ -1,0 +1,137 @@
+"""``mlproj runs``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from mlproj.cli.console import out, out_json, out_table, warn
+from mlproj.cli.options import as_json, open_store
+from mlproj.errors import UsageError
+from mlproj.text import did_you_mean, duration, one_line
+
+_MOST_VALUE_COLUMNS = 4
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--filter", "filter_text", default="", metavar="EXPRESSION", help="Only the runs that this is true of.")
+@click.option("--order-by", default="", metavar="KEYS", help="`metrics.rmse`, `params.alpha desc, -started_at`.")
+@click.option("--limit", type=click.IntRange(min=0), default=20, metavar="N", help="At most so many; 0: all.  [default: 20]")
+@click.option("--columns", default=None, metavar="KEYS", help="The columns: `id,status,params.alpha,metrics.rmse,curve.loss`.")
+@click.option("--trash", is_flag=True, help="List what is in the trash.")
+@as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def runs(
+    filter_text: str, order_by: str, limit: int, columns: str | None, trash: bool, as_json: bool, as_csv: bool
+) -> int:
+    """List the runs, newest first.
+
+    The filter is MLflow's search syntax: `metrics.`, `params.`, `tags.` and attributes (status, entry_point, project,
+    experiment, user, started_at, duration_s, …), compared with = != < <= > >= LIKE ILIKE IN, joined with and, or, not.
+
+    \b
+    Examples:
+      mlproj runs --filter 'metrics.rmse < 60 and params.alpha = 0.1 and status = finished'
+      mlproj runs --filter 'started_at > 2d ago' --order-by metrics.rmse
+      mlproj runs --columns id,params.alpha,metrics.rmse,curve.loss
+    """
+    from mlproj.runs.query import search
+    from mlproj.runs.record import to_json
+
+    store = open_store()
+    found = search(store, filter_text, order_by, limit or None, trashed=trash)
+    for hint in (*found.unread, *found.hints):
+        warn(hint)
+    if as_json:
+        out_json([to_json(record) for record in found.records])
+        return 0
+    keys = _columns(columns, found.records)
+    if as_csv:
+        import csv
+
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(keys)
+        writer.writerows([_value(store, record, key) for key in keys] for record in found.records)
+        return 0
+    if not found.records:
+        out("no runs" + (" that match" if filter_text else " yet: `mlproj run` makes the first"))
+        return 0
+    now = time.time()
+    rows = [[_cell(store, record, key, now) for key in keys] for record in found.records]
+    headings = [key.removeprefix("metrics.").removeprefix("params.") for key in keys]
+    out_table(headings, rows, right=[heading for heading, key in zip(headings, keys) if _is_number_column(key)])
+    return 0
+
+
+def _columns(text: str | None, records: list[Any]) -> list[str]:
+    if text is not None:
+        keys = [key.strip() for key in text.split(",") if key.strip()]
+        for key in keys:
+            section, dot, _ = key.partition(".")
+            if not (dot and section in ("metrics", "params", "tags", "curve", "source", "environment")) and (
+                key not in _ATTRIBUTES
+            ):
+                near = did_you_mean(key, _ATTRIBUTES)
+                known = ", ".join(_ATTRIBUTES)
+                raise UsageError(
+                    f"no column `{one_line(key)}`: there are {known}, metrics.NAME, params.NAME, tags.NAME and "
+                    f"curve.METRIC.{near}"
+                )
+        return keys
+    fixed = ["id", "project", "entry_point", "status", "started_at", "duration_s"]
+    if any(record.name for record in records):
+        fixed.insert(1, "name")
+    params = dict.fromkeys(name for record in records for name in record.parameters)
+    varying = [name for name in params if len({str(record.parameters.get(name)) for record in records}) > 1]
+    metrics = dict.fromkeys(name for record in records for name in record.metrics)
+    shown = [f"params.{name}" for name in varying[:_MOST_VALUE_COLUMNS]]
+    return [*fixed, *shown, *(f"metrics.{name}" for name in list(metrics)[:_MOST_VALUE_COLUMNS])]
+
+
+_ATTRIBUTES = (
+    "id", "name", "project", "experiment", "entry_point", "status", "exit_status", "user", "host", "started_at",
+    "ended_at", "duration_s", "parent", "error",
+)  # fmt: skip
+
+
+def _is_number_column(key: str) -> bool:
+    return key.startswith(("metrics.", "params.")) or key in ("duration_s", "exit_status")
+
+
+def _value(store: Any, record: Any, key: str) -> Any:
+    section, _, name = key.partition(".")
+    if section == "metrics":
+        return record.metrics.get(name)
+    if section == "params":
+        return record.parameters.get(name)
+    if section == "tags":
+        return record.tags.get(name)
+    if section == "curve":
+        from mlproj.runs.metric_history import metric_history, sparkline
+
+        return sparkline([point.value for point in metric_history(store, record.id, name)])
+    if section in ("source", "environment"):
+        return getattr(getattr(record, section), name, None)
+    return getattr(record, key)
+
+
+def _cell(store: Any, record: Any, key: str, now: float) -> str:
+    from mlproj.parameters.values import text_of
+    from mlproj.runs.store import shown_id
+    from mlproj.runs.times import age_text
+
+    value = _value(store, record, key)
+    if key == "id":
+        return shown_id(store, record.id)
+    if value is None:
+        return ""
+    if key in ("started_at", "ended_at"):
+        return age_text(value, now)
+    if key == "duration_s":
+        return duration(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return one_line(text_of(value))
