@@ -68,7 +68,7 @@ def run(
     Raises ``MlprojError``: ``UsageError`` when the manifest or a value is wrong, others when it could not be run.
     """
     from mlproj.api.run import execute
-    from mlproj.execution.supervise import Streams
+    from mlproj.execution.supervise import Streams, stand_by
     from mlproj.locations import store_folder
     from mlproj.parameters.given import from_python, gather
 
@@ -85,7 +85,7 @@ def run(
         tags=dict(tags or {}),
         timeout_s=timeout_s,
     )
-    return Run(execute(request, Listener(), Streams()), store_folder())
+    return Run(execute(request, Listener(), stand_by(Streams())), store_folder())
 
 
 def runs(filter: str = "", order_by: str = "", limit: int | None = None) -> list[Run]:  # noqa: A002  the option's name

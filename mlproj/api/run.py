@@ -21,7 +21,7 @@ from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
 from mlproj.execution.masking import forms_of, mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
-from mlproj.execution.supervise import Observers, Standby, Streams, stand_by, stand_down, supervise
+from mlproj.execution.supervise import Observers, Standby, stand_down, supervise
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.manifest.models import EntryPoint
@@ -45,18 +45,19 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def execute(request: RunRequest, listener: Listener, streams: Streams) -> RunRecord:
+def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRecord:
     """Run what is asked for and give its final record, whether it finished, failed or was killed.
+
+    The standby is used up: by the command, or, when it comes to none, by being stood down.
 
     Raises ``MlprojError`` when it could not get as far as running the command; from the moment that the store
     knows of the run, its record tells of that as well.
     """
-    resolved = resolve_request(request, listener)
-    for notice in resolved.notices:
-        listener.notice(notice)
     with _interruptible():
-        standby = stand_by(streams)
         try:
+            resolved = resolve_request(request, listener)
+            for notice in resolved.notices:
+                listener.notice(notice)
             live, record = _begin(request, resolved, listener)
         except BaseException:
             stand_down(standby)

@@ -80,10 +80,9 @@ def run(ctx: click.Context, project: str | None, wants_help: bool, **options: An
 
             out(entry_point_help(project or ".", options["entry_point"]))
         return 0
-    request = _request(ctx, project or ".", options)
     if options["dry_run"]:
-        return _dry_run(request, options)
-    return _run(request, options)
+        return _dry_run(_request(ctx, project or ".", options), options)
+    return _run(ctx, project or ".", options)
 
 
 def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
@@ -137,16 +136,24 @@ def _command_line() -> str:
     return shlex.join(["mlproj", *words])
 
 
-def _run(request: Any, options: dict[str, Any]) -> int:
-    from mlproj.api.run import execute
-    from mlproj.cli.progress import RunDisplay
-    from mlproj.execution.supervise import Streams
+def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
+    from mlproj.execution.supervise import Streams, stand_by, stand_down
 
-    display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
-    streams = Streams(stdout=2) if options["as_json"] else Streams()
     sys.stdout.flush()
+    # The guardian comes up while the rest is imported and read: a tenth of what a warm run costs.
+    standby = stand_by(Streams(stdout=2) if options["as_json"] else Streams())
     try:
-        record = execute(request, display.listener(), streams)
+        request = _request(ctx, project, options)
+        from mlproj.api.run import Interrupted, execute
+        from mlproj.cli.progress import RunDisplay
+    except BaseException:
+        stand_down(standby)
+        raise
+    display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
+    try:
+        record = execute(request, display.listener(), standby)
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
     finally:
         display.close()
     if options["as_json"]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlproj.environments import builds, lockfile
 from mlproj.environments.credentials import credentials_in, with_credentials
-from mlproj.environments.interpreters import Interpreter
+from mlproj.environments.interpreters import Interpreter, satisfies
 from mlproj.environments.requirements import normalised_name
 from mlproj.environments.resolution import Request
 from mlproj.environments.toml import dump_toml
@@ -64,30 +65,53 @@ def install_lock(request: Request, document: lockfile.Document, key: str, folder
         if "directory" in package and not package["directory"].get("editable")
     ]
     request.report(f"installing {plural(len(packages), 'package')}")
-    text = lockfile.dump_lock(lockfile.absolute_lock(document, request.folder))
+    whole = lockfile.absolute_lock(document, request.folder)
     credentials = {**credentials_in([dump_toml(document)]), **request.declared.credentials}
-    locked = request.scratch / "pylock.toml"
-    locked.write_text(with_credentials(text, credentials), "utf-8")
     log = ToolLog(request.scratch / "install.log")
-    status = run_uv(
+    # uv takes a folder's wheel from its cache for as long as its pyproject.toml has not changed.
+    refreshed = [f"--refresh-package={name}" for name in built_here]
+    locked = request.scratch / "pylock.toml"
+    locked.write_text(with_credentials(lockfile.dump_lock(whole), credentials), "utf-8")
+    lines = _requirements(request, whole)
+    status = 1
+    if lines is not None:
+        # The same files by the same hashes. uv keeps what it downloads for a lock apart from what it
+        # downloads by name, so that with the lock alone it would download everything once more.
+        by_name = request.scratch / "locked.txt"
+        by_name.write_text(with_credentials("".join(f"{line}\n" for line in lines), credentials), "utf-8")
+        status = _sync(request, folder, by_name, refreshed, log)
+    if status != 0 and not any("Failed to build" in line for line in log.last_lines):
+        # An index may be out of reach, or have other files by now: the lock says where its own are.
+        status = _sync(request, folder, locked, refreshed, log)
+    if status != 0:
+        raise tool_failure("the packages could not be installed", status, log, request.cache)
+    _finish(request, document, key, folder)
+
+
+def _requirements(request: Request, whole: lockfile.Document) -> list[str] | None:
+    required = whole.get("requires-python")
+    if isinstance(required, str) and not satisfies(request.interpreter.version, required):
+        return None
+    lines = lockfile.as_requirements(whole)
+    return None if lines is None else [*request.declared.index_options, *lines]
+
+
+def _sync(request: Request, folder: Path, source: Path, arguments: Sequence[str], log: ToolLog) -> int:
+    return run_uv(
         [
             "pip",
             "sync",
             "--allow-empty-requirements",
             f"--python={folder / 'bin' / 'python'}",
-            # uv takes a folder's wheel from its cache for as long as its pyproject.toml has not changed.
-            *(f"--refresh-package={name}" for name in built_here),
+            *arguments,
             "--",
-            str(locked),
+            str(source),
         ],
         cwd=request.folder,
         env=request.env,
         log=log,
         on_line=reporting_downloads(request.report),
     )
-    if status != 0:
-        raise tool_failure("the packages could not be installed", status, log, request.cache)
-    _finish(request, document, key, folder)
 
 
 def _finish(request: Request, document: lockfile.Document, key: str, folder: Path) -> None:

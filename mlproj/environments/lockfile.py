@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from mlproj.environments import pyproject
 from mlproj.environments.credentials import without_credentials
@@ -231,3 +231,27 @@ def essence(document: Document) -> str:
 
     decisive = {key: item for key, item in document.items() if key not in ("created-by", "tool")}
     return without_credentials(json.dumps(decisive, sort_keys=True, default=str))
+
+
+def as_requirements(document: Document) -> list[str] | None:
+    """A lock with absolute paths as a requirements file's lines; ``None`` if it says more than those can."""
+    if document.get("extras") or document.get("dependency-groups"):
+        return None
+    lines = []
+    for package in document.get("packages", []):
+        marker = f" ; {package['marker']}" if "marker" in package else ""
+        directory = package.get("directory")
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        hashes = [
+            f"--hash={kind}:{value}" for file in files for kind, value in file.get("hashes", {}).items()
+        ]
+        if directory is not None and "path" in directory and "subdirectory" not in directory:
+            place = f"file://{quote(directory['path'])}"
+            lines.append(
+                f"-e {place}{marker}" if directory.get("editable") else f"{package['name']} @ {place}{marker}"
+            )
+        elif hashes and "version" in package and all("url" in file for file in files):
+            lines.append(" ".join([f"{package['name']}=={package['version']}{marker}", *hashes]))
+        else:
+            return None
+    return lines

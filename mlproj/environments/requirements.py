@@ -20,6 +20,17 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _HASH = re.compile(r"\s--hash(?:=|\s+)(\S+)")
 _OPTION = re.compile(r"(--[A-Za-z-]+|-[A-Za-z])(?:\s*=\s*|\s+)?(.*)")
+_INDEX_OPTIONS = frozenset(
+    [
+        "--index-url",
+        "--extra-index-url",
+        "--find-links",
+        "--no-index",
+        "--no-binary",
+        "--only-binary",
+        "--pre",
+    ]
+)
 _LONG_FORMS = {
     "-r": "--requirement",
     "--requirements": "--requirement",
@@ -34,11 +45,11 @@ _LONG_FORMS = {
 
 @dataclass(frozen=True)
 class Declared:
-    """What was declared, in the words that are stored and compared (no credentials), and what uv needs beside
-    it.
+    """What was declared, in words to store and compare (no credentials), and what uv needs beside it.
 
     ``hashes`` gives the hashes that a package's files may have, for the packages that name some. ``files``
-    are the files read; ``sources`` the ones to give to uv, with ``lines`` as one more, and ``arguments``.
+    are the files read, ``index_options`` their lines that say where packages are; ``sources`` the ones to
+    give to uv, with ``lines`` as one more, and ``arguments``.
     """
 
     requirements: tuple[str, ...]
@@ -51,6 +62,7 @@ class Declared:
     sources: tuple[Path, ...]
     lines: tuple[str, ...]
     arguments: tuple[str, ...]
+    index_options: tuple[str, ...]
     credentials: Mapping[str, str] = field(repr=False)
 
 
@@ -111,6 +123,7 @@ def read_declared(spec: Virtualenv, folder: Path) -> Declared:
         sources.extend(project.sources)
         lines.extend(project.lines)
         arguments.extend(project.arguments)
+    index_options = [line for line in found.options if line.split(" ")[0] in _INDEX_OPTIONS]
     indexes = [*([spec.index_url] if spec.index_url else []), *spec.extra_index_urls, *spec.find_links]
     found.options.extend([f"--index-url {spec.index_url}"] if spec.index_url else [])
     found.options.extend(f"--extra-index-url {url}" for url in spec.extra_index_urls)
@@ -131,6 +144,7 @@ def read_declared(spec: Virtualenv, folder: Path) -> Declared:
         sources=tuple(sources),
         lines=tuple(lines),
         arguments=tuple(arguments),
+        index_options=_shown(index_options),
         credentials=credentials_in([*found.raw, *lines, *indexes, *found.requirements]),
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +74,26 @@ def load_manifest(folder: Path) -> LoadedManifest:
         message = f"expected a mapping with `entry_points`; found {_described(document.data)}"
         raise ManifestError([document.diagnostic(message)])
     try:
-        manifest = models.Manifest.model_validate(document.data)
+        with _no_pydantic_plugins():
+            manifest = models.Manifest.model_validate(document.data)
     except ValidationError as error:
         raise ManifestError(_findings(document, error)) from None
     return LoadedManifest(manifest, document)
+
+
+@contextlib.contextmanager
+def _no_pydantic_plugins() -> Iterator[None]:
+    """Keep pydantic from looking for plugins among all installed packages, which costs each run ten milliseconds."""
+    variable = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(variable)
+    os.environ[variable] = "__all__"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def _findings(document: Document, error: ValidationError) -> list[Diagnostic]:

@@ -60,18 +60,13 @@ def collect(
         if not expansion.exists and not request.optional:
             path = one_line(request.path)
             collected.problems.append(f"output {one_line(request.name)}: {path} was not written by the run")
-        kept = [
-            each
-            for each in (
-                _kept(found, project, artifacts, copies, collected, request) for found in expansion.files
-            )
-            if each
-        ]
+        copied = [_kept(found, project, artifacts, copies, collected, request) for found in expansion.files]
+        kept = [each for each in copied if each is not None]
         if expansion.exists:
             _note_stale(request, expansion.files, started, collected)
             size = sum(each.size for each in kept)
             collected.outputs.append(OutputRecord(request.name, request.path, request.kind, size, kept))
-    own = [each for each in (_own(artifacts, path, collected) for path in logged) if each]
+    own = [each for each in (_own(artifacts, path, collected) for path in logged) if each is not None]
     if own:
         collected.outputs.append(OutputRecord("", "", "artifact", sum(each.size for each in own), own))
     return collected
@@ -87,13 +82,16 @@ def _kept(
 ) -> FileRecord | None:
     if found.path in copies:
         return copies[found.path]
+    target = _free(artifacts / found.path)
     try:
-        target = _free(artifacts / found.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_file(project / found.path, target)
         path = target.relative_to(artifacts).as_posix()
         copies[found.path] = FileRecord(path, target.stat().st_size, sha256_of_file(target))
     except OSError as error:
+        # Half a file would pass for a whole one.
+        with suppress(OSError):
+            target.unlink()
         reason = one_line(error.strerror or error)
         collected.problems.append(
             f"output {one_line(request.name)}: {one_line(found.path)} was not kept: {reason}"

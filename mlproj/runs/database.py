@@ -121,8 +121,8 @@ def _set_up(connection: sqlite3.Connection, journal: str, migrations: Sequence[M
 def _other_version(folder: Path, found: int, known: int) -> StoreError:
     if found > known:
         return StoreError(
-            f"the store {one_line(folder)} was written by a newer mlproj: its schema is {found}, and this one's "
-            f"is {known}",
+            f"the store {one_line(folder)} was written by a newer mlproj "
+            f"(its schema is {found}, the newest known here is {known})",
             hint="Upgrade mlproj, or choose another store with $MLPROJ_HOME.",
         )
     return StoreError(
@@ -185,15 +185,30 @@ def _explanation(folder: Path, problem: str) -> StoreError:
 
 
 _NETWORK_KINDS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p")
-    + tuple(f"fuse.{name}" for name in ("sshfs", "s3fs", "rclone", "gcsfuse", "glusterfs", "ceph", "juicefs"))
+    (
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb2",
+            "smb3",
+            "smbfs",
+            "afs",
+            "ceph",
+            "lustre",
+            "gpfs",
+            "beegfs",
+            "glusterfs",
+        ),
+        *("9p", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.glusterfs", "fuse.juicefs"),
+    )
 )
 
 
 def on_network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Whether ``folder`` is on a network file system, where WAL's shared memory does not work.
 
-    Known on Linux only. Elsewhere the answer is no, and docs/store.md says to keep the store on a local disk.
+    Known on Linux only. Elsewhere the answer is no, and the store is best kept on a local disk.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -63,16 +63,26 @@ ATTRIBUTES: dict[str, Attribute] = {
 }
 # MLflow's names for the same, and the short forms that people write.
 _ALIASES = {
-    "run_id": "id", "run_name": "name", "start_time": "started_at", "end_time": "ended_at", "started": "started_at",
-    "ended": "ended_at", "user_id": "user", "duration": "duration_s", "commit": "source.commit",
-    "experiment_name": "experiment", "branch": "source.branch", "created": "started_at",
-}  # fmt: skip
+    "run_id": "id",
+    "run_name": "name",
+    "experiment_name": "experiment",
+    "user_id": "user",
+    "start_time": "started_at",
+    "started": "started_at",
+    "created": "started_at",
+    "end_time": "ended_at",
+    "ended": "ended_at",
+    "duration": "duration_s",
+    "commit": "source.commit",
+    "branch": "source.branch",
+}
 _SECTIONS = {
     "metric": "metrics", "metrics": "metrics", "param": "params", "params": "params", "parameter": "params",
-    "parameters": "params", "tag": "tags", "tags": "tags", "attribute": "", "attributes": "", "attr": "", "run": "",
+    "parameters": "params", "tag": "tags", "tags": "tags", "attribute": "", "attributes": "", "attr": "",
+    "run": "",
 }  # fmt: skip
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_AGE = re.compile(r"([0-9.]+) ?(s|m|h|d|w|sec|second|min|minute|hour|day|week)s? ago", re.IGNORECASE)
+_AGE = re.compile(r"([0-9.]+) ?(s|m|h|d|w|(?:sec|second|min|minute|hour|day|week)s?) ago", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9.]+) ?(s|m|h|d|w)", re.IGNORECASE)
 
 
@@ -94,12 +104,9 @@ def resolve_key(text: str, key: Key) -> tuple[str, str]:
     ):
         near = did_you_mean(section, ["metrics", "params", "tags", "attributes"])
         refuse(text, key.token, f"there is no `{one_line(key.section)}` of a run.{near}", _KEYS_HINT)
-    near = did_you_mean(whole, [*ATTRIBUTES, *_ALIASES])
-    hint = (
-        near.strip()
-        or f"For a metric write `metrics.{one_line(name)}`, for a parameter `params.{one_line(name)}`."
-    )
-    refuse(text, key.token, f"a run has no attribute `{one_line(whole)}`", hint)
+    shown, near = one_line(name), did_you_mean(whole, [*ATTRIBUTES, *_ALIASES]).strip()
+    hint = near or f"For a metric write `metrics.{shown}`, for a parameter `params.{shown}`."
+    return refuse(text, key.token, f"a run has no attribute `{one_line(whole)}`", hint)
 
 
 _KEYS_HINT = "Keys are metrics.NAME, params.NAME, tags.NAME, and attributes such as status, name, started_at."
@@ -170,7 +177,10 @@ def _on_text(text: str, node: Comparison, number_column: str | None) -> Sql:
     return (f"NOT {condition}", values) if node.operator == "!=" else (condition, values)
 
 
-_TAG_NUMBER = "CASE WHEN each.value GLOB '*[0-9]*' AND NOT each.value GLOB '*[^-+0-9.eE]*' THEN CAST(each.value AS REAL) END"
+_TAG_NUMBER = (
+    "CASE WHEN each.value GLOB '*[0-9]*' AND NOT each.value GLOB '*[^-+0-9.eE]*' "
+    "THEN CAST(each.value AS REAL) END"
+)
 
 
 def _on_attribute(text: str, node: Comparison, attribute: Attribute, now: float) -> Sql:

@@ -72,11 +72,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMPARISONS = {"==": "=", "<>": "!="} | {sign: sign for sign in ("=", "!=", "<", "<=", ">", ">=")}
-_AGE_UNITS = tuple(
-    f"{unit}{ending}"
-    for unit in ("s", "sec", "second", "m", "min", "minute", "h", "hour", "d", "day", "w", "week")
+_AGE_UNITS = ["s", "m", "h", "d", "w"]
+_AGE_UNITS += [
+    unit + ending
+    for unit in ("sec", "second", "min", "minute", "hour", "day", "week")
     for ending in ("", "s")
-)
+]
 
 
 def refuse(text: str, token: Token, problem: str, hint: str = "") -> NoReturn:

@@ -15,7 +15,7 @@ _COLUMNS = (
     "started_at", "ended_at", "duration_s", "source_kind", "source_commit", "source_branch", "source_digest",
     "source_dirty", "environment_kind", "environment_key", "max_memory_bytes", "deleted_at",
 )  # fmt: skip
-_INSERT = "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}".format(
+_INSERT = "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}".format(  # noqa: S608  the names above
     ", ".join(_COLUMNS),
     ", ".join("?" * len(_COLUMNS)),
     ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[1:]),
@@ -28,19 +28,20 @@ def index_record(connection: sqlite3.Connection, record: RunRecord) -> int:
     """
     connection.execute(_INSERT, [_storable(value) for value in _row(record)])
     number = number_of(connection, record.id)
-    for table, values in (("params", record.parameters), ("tags", record.tags)):
-        connection.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608  one of two constants
-        if table == "params":
-            rows = [(number, plain(name), *param_columns(value)) for name, value in values.items()]
-            connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", rows)
-        else:
-            tags = [(number, plain(name), plain(str(value))) for name, value in values.items()]
-            connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
+    if record.status != "running":
+        # While it runs, the intake adds what is logged, which its record does not have before it ends.
+        connection.execute("DELETE FROM params WHERE run = ?", (number,))
+        connection.execute("DELETE FROM tags WHERE run = ?", (number,))
+    params = [(number, plain(name), *param_columns(value)) for name, value in record.parameters.items()]
+    connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", params)
+    tags = [(number, plain(name), plain(str(value))) for name, value in record.tags.items()]
+    connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
     # A metric with points has its row from them already, with what the record does not
     # have: step and extremes.
     at_ms = int(seconds_of(record.ended_at or record.started_at) * 1000) if record.started_at else 0
     connection.executemany(
-        "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, 0, ?, ?, ?, 1)",
+        "INSERT INTO metrics VALUES (?, ?, ?, 0, ?, ?, ?, 1) "
+        "ON CONFLICT (run, name) DO UPDATE SET value = excluded.value",
         [(number, plain(name), value, at_ms, value, value) for name, value in record.metrics.items()],
     )
     return number

@@ -106,7 +106,11 @@ class Intake:
             self._seen_size = status.st_size
 
     def close(self) -> Totals:
-        """Take in all that is left, also a last line without its end, and say what was logged in all."""
+        """Take in all that is left, also a last line without its end, and say what was logged in all.
+
+        Never raises: what the database cannot take is in the totals all the same.
+        """
+        failed = False
         while True:
             try:
                 status = self._path.lstat()
@@ -116,9 +120,13 @@ class Intake:
             if batch is None:
                 break
             try:
-                self._write(batch, patience_ms=10_000)
+                if not failed:
+                    self._write(batch, patience_ms=10_000)
             except StoreError as error:
-                self._notices[f"metrics are missing in the database: {error.message}"] = None
+                failed = True
+                self._notices[
+                    f"metrics are missing in the database: {error.message}; `mlproj store rebuild` adds them"
+                ] = None
             self._accept(batch)
         return self._totals()
 
@@ -150,6 +158,7 @@ class Intake:
         if whole == 0 and len(data) > LONGEST_LINE:
             # The line is over the limit already: drop what is there, and the rest of it as it comes.
             if not batch.skipping:
+                batch.line_number += 1
                 self._complain(batch, f"a line of more than {LONGEST_LINE} bytes")
             batch.skipping, batch.offset = True, batch.offset + len(data)
             return batch
@@ -157,10 +166,11 @@ class Intake:
             return None
         now_ms = int(time.time() * 1000)
         for line in data[:whole].split(b"\n")[: None if not data[:whole].endswith(b"\n") else -1]:
-            batch.line_number += 1
             if batch.skipping:
                 batch.skipping = False
-            elif len(line) > LONGEST_LINE:
+                continue
+            batch.line_number += 1
+            if len(line) > LONGEST_LINE:
                 self._complain(batch, f"a line of more than {LONGEST_LINE} bytes")
             elif line.strip():
                 self._take(batch, line, now_ms)
@@ -200,7 +210,7 @@ class Intake:
         batch.points.append((self._number, plain(point.name), step, at_ms, value))
 
     def _complain(self, batch: _Batch, reason: str) -> None:
-        batch.bad.append(f"line {batch.line_number}: {reason}" if self._line_number >= 0 else reason)
+        batch.bad.append(f"line {batch.line_number}: {reason}")
 
     def _write(self, batch: _Batch, *, patience_ms: int) -> None:
         connection = self._store.connection

@@ -50,7 +50,7 @@ def expand(pattern: str, folder: Path, within: Path | None, excluded: Sequence[P
     if not _MAGIC.search(clean) or os.path.lexists(os.path.join(walk.folder, clean)):  # noqa: PTH118
         files = sorted(walk.files_at(clean, frozenset()), key=lambda each: each.path)
         there = os.path.exists(os.path.join(walk.folder, clean))  # noqa: PTH110, PTH118
-        return Expansion(files, there and (bool(files) or not walk.notes), walk.told(lambda path: True))
+        return Expansion(files, there and (bool(files) or not walk.notes), walk.told(lambda _: True))
     parts = clean.split("/")
     fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
     start = "/".join(parts[:fixed]) or ("/" if clean.startswith("/") else ".")
@@ -87,7 +87,7 @@ class _Walk:
                 return
             if any(_inside(real, each) for each in self.excluded):
                 return
-            status = os.stat(whole)
+            status = os.stat(whole)  # noqa: PTH116
             if stat.S_ISREG(status.st_mode):
                 yield FoundFile("/".join(part for part in path.split("/") if part != "."), status)
             elif not stat.S_ISDIR(status.st_mode):
@@ -100,7 +100,7 @@ class _Walk:
                 )
             else:
                 self.linked_folders += link
-                for name in sorted(os.listdir(whole)):
+                for name in sorted(os.listdir(whole)):  # noqa: PTH208
                     yield from self.files_at(
                         name if path == "." else f"{path.rstrip('/')}/{name}", above | {real}
                     )
@@ -133,9 +133,7 @@ def _inside(real: str, folder: str) -> bool:
 
 def glob_expression(pattern: str) -> str:
     """A glob as a regular expression on a path with forward slashes; ``**`` spans any number of folders."""
-    parts = []
-    for part in pattern.split("/"):
-        parts.append("(?:[^/]+/)*" if part == "**" else _part_expression(part) + "/")
+    parts = ["(?:[^/]+/)*" if part == "**" else _part_expression(part) + "/" for part in pattern.split("/")]
     if pattern.split("/")[-1] == "**":
         return "".join(parts) + "[^/]+"
     return "".join(parts)[:-1]

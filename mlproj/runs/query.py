@@ -91,7 +91,8 @@ def known_names(store: Store, section: str) -> list[str]:
     # From name to next name by the index: DISTINCT would read every row.
     statement = f"""WITH RECURSIVE names (name) AS (
         SELECT min(name) FROM {section} UNION ALL
-        SELECT (SELECT min(name) FROM {section} WHERE name > names.name) FROM names WHERE names.name IS NOT NULL)
+        SELECT (SELECT min(name) FROM {section} WHERE name > names.name) FROM names
+        WHERE names.name IS NOT NULL)
         SELECT name FROM names WHERE name IS NOT NULL"""  # noqa: S608  one of three constants
     with explained(store.folder):
         return [str(row[0]) for row in store.connection.execute(statement)]

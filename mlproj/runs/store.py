@@ -154,7 +154,7 @@ def load(store: Store, run_id: str) -> RunRecord:
         record = read_record(files_of(store, run_id))
     except FileNotFoundError as error:
         raise StoreError(
-            f"run {one_line(run_id)} has lost its record: {one_line(files_of(store, run_id).record)} is not there",
+            f"run {one_line(run_id)} has lost its record, {one_line(files_of(store, run_id).record)}",
             hint="`mlproj store check` lists what is wrong with the store.",
         ) from error
     return _with_logged(store, record) if record.status == "running" else record
@@ -195,4 +195,5 @@ def shown_id(store: Store, run_id: str, shortest: int = 8) -> str:
 
 
 def _common_length(one: str, other: str) -> int:
-    return next((index for index, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), len(one))
+    pairs = enumerate(zip(one, other, strict=True))
+    return next((index for index, (left, right) in pairs if left != right), len(one))

@@ -115,18 +115,24 @@ def rebuild(folder: Path) -> tuple[int, list[str]]:
             count = 0
             try:
                 for files in _all_files(folder):
-                    try:
-                        _index(store, files, read_record(files))
-                        count += 1
-                    except FileNotFoundError:
-                        problems.append(f"{one_line(files.folder)} has no run.json")
-                    except StoreError as error:
-                        problems.append(error.message)
+                    problem = _taken_in(store, files)
+                    count += problem is None
+                    problems += [] if problem is None else [problem]
                 store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 store.connection.close()
             _replace_database(folder, scratch)
     return count, problems
+
+
+def _taken_in(store: Store, files: RunFiles) -> str | None:
+    try:
+        _index(store, files, read_record(files))
+    except FileNotFoundError:
+        return f"{one_line(files.folder)} has no run.json"
+    except StoreError as error:
+        return error.message
+    return None
 
 
 def _replace_database(folder: Path, scratch: Path) -> None:

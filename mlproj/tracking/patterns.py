@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,10 @@ from mlproj.errors import UsageError
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.text import one_line
 
-# Python's `re` backtracks and cannot be stopped. What a bad pattern can cost is bounded by how much it is
-# shown.
+# Python's `re` backtracks and cannot be stopped: what a bad pattern can cost is bounded by how much text it
+# is shown, and one that took too long once is not asked again.
 LONGEST_LINE = 2000
+LONGEST_SEARCH_S = 0.5
 _LINE_END = re.compile(rb"[\r\n]")
 # CSI sequences (colours, cursor), OSC sequences (titles, links), and two-character escapes.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
@@ -27,8 +29,7 @@ class MetricPattern:
 
 
 def compile_patterns(patterns: Mapping[str, str]) -> list[MetricPattern]:
-    """The manifest's ``metrics:`` mapping, ready to use. Raises UsageError naming the metric that is wrong.
-    """
+    """The manifest's ``metrics:`` mapping, ready to use. Raises UsageError that names the wrong one."""
     compiled = []
     for name, text in patterns.items():
         try:
@@ -45,12 +46,15 @@ def compile_patterns(patterns: Mapping[str, str]) -> list[MetricPattern]:
 
 
 class LineScanner:
-    """Finds metrics in bytes as they come. One for each stream: a line must not be mixed from two."""
+    """Finds metrics in bytes as they come. One for each stream: a line must not be mixed from two.
+
+    ``notices`` tells the user of patterns that were too slow to go on with.
+    """
 
     def __init__(self, patterns: Sequence[MetricPattern]) -> None:
-        self._patterns = patterns
+        self.notices: list[str] = []
+        self._patterns = list(patterns)
         self._rest = b""
-        self._too_long = False
 
     def feed(self, data: bytes) -> list[MetricPoint]:
         """The points in the lines that ``data`` completes; a carriage return ends a line too, as in
@@ -76,13 +80,20 @@ class LineScanner:
         if not line:
             return []
         text = _ESCAPES.sub("", line[: 4 * LONGEST_LINE].decode("utf-8", "replace"))[:LONGEST_LINE]
-        found = (
-            _point(pattern.name, match)
-            for pattern in self._patterns
-            for match in [pattern.expression.search(text)]
-            if match
-        )
-        return [point for point in found if point is not None]
+        points = [self._in_text(pattern, text) for pattern in tuple(self._patterns)]
+        return [point for point in points if point is not None]
+
+    def _in_text(self, pattern: MetricPattern, text: str) -> MetricPoint | None:
+        began = time.perf_counter()
+        match = pattern.expression.search(text)
+        took = time.perf_counter() - began
+        if took > LONGEST_SEARCH_S:
+            self._patterns.remove(pattern)
+            name = one_line(pattern.name)
+            self.notices.append(
+                f"the pattern of metric {name} took {took:.1f} s on one line and was not used again"
+            )
+        return None if match is None else _point(pattern.name, match)
 
 
 def _point(name: str, match: re.Match[str]) -> MetricPoint | None:

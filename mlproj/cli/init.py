@@ -1,0 +1,46 @@
+"""``mlproj init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlproj.cli.console import out, say
+from mlproj.errors import UsageError
+from mlproj.text import one_line
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.option(
+    "-e", "--entry-point", "entry_points", multiple=True, metavar="NAME=SCRIPT",
+    help="An entry point and its script; repeatable.  [default: main, and a script such as train.py]",
+)
+@click.option("--force", is_flag=True, help="Replace a manifest that is there.")
+def init(folder: Path, entry_points: tuple[str, ...], force: bool) -> int:
+    """Write a first mlproj.yaml from what a folder holds.
+
+    It looks for a pyproject.toml, a requirements.txt, and scripts, whose argparse, click or typer options become
+    parameters. No script is run.
+
+    \b
+    Examples:
+      mlproj init
+      mlproj init wine -e train=train.py -e score=score.py
+    """
+    from mlproj.files import write_atomically
+    from mlproj.manifest.first import draft_manifest
+    from mlproj.manifest.load import MANIFEST_NAME
+
+    if not folder.is_dir():
+        raise UsageError(f"no folder `{one_line(folder)}`")
+    path = folder / MANIFEST_NAME
+    if path.exists() and not force:
+        raise UsageError(f"{one_line(path)} is there already", hint="--force replaces it.")
+    draft = draft_manifest(folder, entry_points)
+    write_atomically(path, draft.text)
+    made_from = f" from {', '.join(one_line(each) for each in draft.found)}" if draft.found else ""
+    out(f"wrote {one_line(path)}{made_from}")
+    say("`mlproj check` looks it over, `mlproj run` runs it.")
+    return 0

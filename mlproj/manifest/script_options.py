@@ -1,0 +1,124 @@
+"""The options that a Python script declares with argparse, click or typer, read from its text: it is never run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_TYPES = {"int": "int", "float": "float", "str": "str", "bool": "bool", "Path": "path", "INT": "int", "FLOAT": "float"}
+_LARGEST_SCRIPT = 1 << 20
+
+
+@dataclass(frozen=True)
+class ScriptOption:
+    """One option of a script: its flag as written, and the parameter that it would make."""
+
+    flag: str
+    name: str
+    type: str
+    default: Any = None
+    required: bool = False
+    choices: list[Any] | None = None
+    description: str | None = None
+    is_switch: bool = False
+
+
+def options_of(script: Path) -> list[ScriptOption]:
+    """The script's options, in order; none when it cannot be read or declares them in a way that is not understood."""
+    try:
+        if script.stat().st_size > _LARGEST_SCRIPT:
+            return []
+        tree = ast.parse(script.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return []
+    found: dict[str, ScriptOption] = {}
+    for node in ast.walk(tree):
+        for option in _options_at(node):
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", option.name):
+                found.setdefault(option.name, option)
+    return list(found.values())
+
+
+def _options_at(node: ast.AST) -> Iterator[ScriptOption]:
+    if isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in ("add_argument", "option"):
+            option = _declared(node)
+            if option is not None:
+                yield option
+    elif isinstance(node, ast.FunctionDef) and _is_typer_command(node):
+        yield from _of_signature(node)
+
+
+def _declared(call: ast.Call) -> ScriptOption | None:
+    flags = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    long = [flag for flag in flags if flag.startswith("--")]
+    if not long:
+        return None
+    keywords = {each.arg: each.value for each in call.keywords if each.arg}
+    flag = long[0].partition("/")[0]
+    default = _constant(keywords.get("default"))
+    switch = _constant(keywords.get("action")) == "store_true" or _constant(keywords.get("is_flag")) is True
+    kind = "bool" if switch else _type(keywords.get("type"), default)
+    several = _constant(keywords.get("nargs")) in ("*", "+") or _constant(keywords.get("multiple")) is True
+    choices = _constant(keywords.get("choices"))
+    return ScriptOption(
+        flag,
+        flag[2:],
+        f"list[{kind}]" if several else kind,
+        False if switch and default is None else default,
+        required=_constant(keywords.get("required")) is True,
+        choices=choices if isinstance(choices, list) else None,
+        description=_text(_constant(keywords.get("help"))),
+        is_switch=switch,
+    )
+
+
+def _is_typer_command(function: ast.FunctionDef) -> bool:
+    return any(
+        isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr == "command"
+        and not each.args
+        for each in function.decorator_list
+    )  # fmt: skip
+
+
+def _of_signature(function: ast.FunctionDef) -> Iterator[ScriptOption]:
+    """typer: a command's arguments with a default are its options."""
+    arguments = function.args.args
+    defaults: list[ast.expr | None] = [None] * (len(arguments) - len(function.args.defaults))
+    for argument, default in zip(arguments, [*defaults, *function.args.defaults]):
+        if default is None:
+            continue
+        value = _constant(default)
+        if isinstance(default, ast.Call) and default.args:
+            value = _constant(default.args[0])
+        kind = _type(argument.annotation, value)
+        flag = "--" + argument.arg.replace("_", "-")
+        yield ScriptOption(flag, flag[2:], kind, value, required=value is ..., is_switch=kind == "bool")
+
+
+def _type(node: ast.expr | None, default: Any) -> str:
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+    if name in _TYPES:
+        return _TYPES[name]
+    if isinstance(default, bool):
+        return "bool"
+    return {int: "int", float: "float"}.get(type(default), "str")
+
+
+def _constant(node: ast.expr | None) -> Any:
+    if node is None:
+        return None
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return list(value) if isinstance(value, (tuple, set)) else value
+
+
+def _text(value: Any) -> str | None:
+    return " ".join(value.split()) if isinstance(value, str) and value.strip() else None
