@@ -205,10 +205,7 @@ class _Expansion:
     count: int = 0
 
     def expand(self, node: _Node, at: KeyPath) -> Any:
-        self.count += 1
-        if self.count > MOST_NODES:
-            if self.count == MOST_NODES + 1:
-                self._find(f"aliases expand to more than {MOST_NODES} values: this is no manifest", node.span)
+        if not self._allowed(node, depth=len(at)):
             return None
         self.values[at] = node.span
         if node.kind == "scalar":
@@ -216,6 +213,16 @@ class _Expansion:
         if node.kind == "list":
             return [self.expand(item, (*at, index)) for index, (_, item) in enumerate(node.items)]
         return self._mapping(node, at)
+
+    def _allowed(self, node: _Node, *, depth: int) -> bool:
+        """Count a value, and say whether there are few enough of them, and whether they are shallow enough."""
+        self.count += 1
+        if self.count == MOST_NODES + 1:
+            self._find(f"aliases expand to more than {MOST_NODES} values: this is no manifest", node.span)
+        if depth > DEEPEST_NESTING:
+            self._find(f"aliases nested more than {DEEPEST_NESTING} levels deep: this is no manifest", node.span)
+            self.count = MOST_NODES + 1
+        return self.count <= MOST_NODES
 
     def _mapping(self, node: _Node, at: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -226,7 +233,7 @@ class _Expansion:
                 break
             key = key_node.scalar
             if key_node.kind == "scalar" and key == "<<":
-                for merged_key, merged_node, merged_value in self._merged(value):
+                for merged_key, merged_node, merged_value in self._merged(value, len(at)):
                     if merged_key not in own and merged_key not in result:
                         self.keys[(*at, merged_key)] = merged_node.span
                         result[merged_key] = self.expand(merged_value, (*at, merged_key))
@@ -242,7 +249,7 @@ class _Expansion:
             result[key] = self.expand(value, (*at, key))
         return result
 
-    def _merged(self, value: _Node) -> Iterator[tuple[str, _Node, _Node]]:
+    def _merged(self, value: _Node, depth: int) -> Iterator[tuple[str, _Node, _Node]]:
         sources = [item for _, item in value.items] if value.kind == "list" else [value]
         for source in sources:
             if source.kind != "mapping":
@@ -251,9 +258,8 @@ class _Expansion:
             for key_node, item in source.items:
                 assert key_node is not None
                 if key_node.kind == "scalar" and key_node.scalar == "<<":
-                    self.count += 1
-                    if self.count <= MOST_NODES:
-                        yield from self._merged(item)
+                    if self._allowed(item, depth=depth + 1):
+                        yield from self._merged(item, depth + 1)
                 elif key_node.kind == "scalar" and isinstance(key_node.scalar, str):
                     yield key_node.scalar, key_node, item
                 else:

@@ -55,6 +55,13 @@ def forget_run(connection: sqlite3.Connection, run_id: str) -> None:
     connection.execute("DELETE FROM runs WHERE number = ?", (number,))
 
 
+def forget_metrics(connection: sqlite3.Connection, number: int) -> None:
+    """Forget what was taken in of a run's metrics file, to read it anew, in the caller's transaction."""
+    connection.execute("DELETE FROM metric_points WHERE run = ?", (number,))
+    connection.execute("DELETE FROM metrics WHERE run = ?", (number,))
+    connection.execute("UPDATE runs SET metrics_offset = 0 WHERE number = ?", (number,))
+
+
 def number_of(connection: sqlite3.Connection, run_id: str) -> int:
     """The number that stands for a run inside the database, or -1 when it has no row."""
     row = connection.execute("SELECT number FROM runs WHERE id = ?", (run_id,)).fetchone()

@@ -15,7 +15,7 @@ from typing import Any
 from mlproj.errors import StoreError
 from mlproj.runs.database import transaction
 from mlproj.runs.index import number_of, param_columns, plain
-from mlproj.runs.metric_lines import Logged, MetricPoint, parse_line
+from mlproj.runs.metric_lines import LARGEST_STEP, MetricPoint, parse_line
 from mlproj.runs.store import Store
 from mlproj.text import one_line, plural
 
@@ -57,6 +57,7 @@ class _Batch:
     offset: int
     line_number: int
     skipping: bool
+    new_metrics: int = 0
     points: list[tuple[int, str, int, int, float]] = field(default_factory=list)
     summaries: dict[str, Summary] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
@@ -110,12 +111,14 @@ class Intake:
 
         Never raises: what the database cannot take is in the totals all the same.
         """
-        failed = False
-        while True:
+        failed, end = False, None
+        while end is None or self._offset < end:
             try:
                 status = self._path.lstat()
             except OSError:
                 break
+            # Should a process be left that goes on writing, it does not keep the run from its end.
+            end = status.st_size if end is None else end
             batch = self._read(status, final=True)
             if batch is None:
                 break
@@ -180,8 +183,9 @@ class Intake:
     def _take(self, batch: _Batch, line: bytes, now_ms: int) -> None:
         try:
             logged = parse_line(line)
-            if len(self._params) + len(self._tags) + len(batch.params) + len(batch.tags) > MOST_METRICS:
-                logged = Logged(points=logged.points)
+            held = len(self._params) + len(self._tags) + len(batch.params) + len(batch.tags)
+            if (logged.params or logged.tags) and held > MOST_METRICS:
+                raise ValueError(f"more than {MOST_METRICS} parameters and tags")
             for point in logged.points:
                 self._add(batch, point, now_ms)
         except ValueError as error:
@@ -197,12 +201,13 @@ class Intake:
         value = point.value
         low, high = (math.inf, -math.inf) if math.isnan(value) else (value, value)
         if before is None:
-            if len(self._summaries) + len(batch.summaries) >= MOST_METRICS:
+            if len(self._summaries) + batch.new_metrics >= MOST_METRICS:
                 raise ValueError(f"more than {MOST_METRICS} different metrics")
+            batch.new_metrics += 1
             step = 0 if point.step is None else point.step
             summary = Summary(value, step, at_ms, low, high, 1)
         else:
-            step = before.step + 1 if point.step is None else point.step
+            step = min(before.step + 1, LARGEST_STEP) if point.step is None else point.step
             last = before if step < before.step else Summary(value, step, at_ms, 0, 0, 0)
             lowest, highest = min(before.minimum, low), max(before.maximum, high)
             summary = Summary(last.value, last.step, last.at_ms, lowest, highest, before.points + 1)

@@ -14,7 +14,7 @@ from mlproj.runs.times import seconds_of
 
 LONGEST_NAME = 250
 LONGEST_TEXT = 10_000
-_LARGEST_STEP = (1 << 63) - 1
+LARGEST_STEP = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _step(step: Any) -> int | None:
         return None
     if isinstance(step, float) and step.is_integer():
         step = int(step)
-    if not isinstance(step, int) or abs(step) > _LARGEST_STEP:
+    if not isinstance(step, int) or abs(step) > LARGEST_STEP:
         raise ValueError("a step that is not a whole number")
     return int(step)
 
@@ -124,7 +124,7 @@ def _milliseconds(moment: Any) -> int | None:
         milliseconds = int(seconds if seconds > 1e11 else seconds * 1000)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("a timestamp that is no point in time") from error
-    if abs(milliseconds) > _LARGEST_STEP:
+    if abs(milliseconds) > LARGEST_STEP:
         raise ValueError("a timestamp that is no point in time")
     return milliseconds
 

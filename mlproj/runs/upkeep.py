@@ -20,7 +20,7 @@ from mlproj.runs.database import (
     transaction,
 )
 from mlproj.runs.identifiers import is_run_id
-from mlproj.runs.index import index_record
+from mlproj.runs.index import forget_metrics, index_record
 from mlproj.runs.intake import open_intake
 from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files, trashed_files
 from mlproj.runs.record import RunRecord
@@ -82,7 +82,8 @@ def _as_lost(files: RunFiles, record: RunRecord) -> RunRecord:
 def _index(store: Store, files: RunFiles, record: RunRecord) -> RunRecord:
     """Put a run that nobody runs into the database, with all of its metrics file."""
     with transaction(store.folder, store.connection) as connection:
-        index_record(connection, replace(record, metrics={}))
+        # From the beginning: a record that was never closed lacks what the dead runner had taken in.
+        forget_metrics(connection, index_record(connection, replace(record, metrics={})))
     totals = open_intake(store, record.id, files.metrics).close()
     if record.status == "lost":
         tags = {name: value for name, value in record.tags.items() if name not in totals.removed_tags}

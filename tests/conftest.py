@@ -1,0 +1,64 @@
+"""What all tests have in common: a store and a cache of their own, and projects written from text."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store and a cache that nobody else uses, and no run around this one."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MLPROJ_HOME", str(home))
+    for variable in ("MLPROJ_CACHE", "MLPROJ_RUN_ID", "MLPROJ_METRICS", "MLPROJ_ARTIFACTS", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+    return home
+
+
+WriteProject = Callable[..., Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> WriteProject:
+    """Write a project: its manifest's text, and other files by name."""
+
+    def write(manifest: str | bytes, files: Mapping[str, str] | None = None) -> Path:
+        folder = tmp_path / "project"
+        folder.mkdir(exist_ok=True)
+        content = manifest.encode() if isinstance(manifest, str) else manifest
+        (folder / "mlproj.yaml").write_bytes(content)
+        for name, text in (files or {}).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return folder
+
+    return write
+
+
+def mlproj(*arguments: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does, in a process of its own; stdin is empty unless given."""
+    environment = {**os.environ, **options.pop("env", {})}
+    options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
+    return subprocess.run(
+        [sys.executable, "-m", "mlproj", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        **options,
+    )
+
+
+@pytest.fixture(name="mlproj")
+def mlproj_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line."""
+    return mlproj
