@@ -55,7 +55,7 @@ def try_exclusive(path: Path) -> HeldLock | None:
 def wait_exclusive(path: Path) -> HeldLock:
     """Lock ``path`` alone, waiting for as long as others hold it."""
     held = _acquire(path, fcntl.LOCK_EX)
-    assert held is not None  # noqa: S101  a blocking flock returns holding or raises
+    assert held is not None
     return held
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 # C0 and C1 controls (with ESC, so every ANSI and OSC sequence), and the marks that turn the reading direction
 # around (Unicode's UAX #9), by which a name can pose as another one. Newline and tab stay.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def printable(text: object) -> str:

@@ -17,7 +17,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """A store and a cache that nobody else uses, and no run around this one."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MLPROJ_HOME", str(home))
-    for variable in ("MLPROJ_CACHE", "MLPROJ_RUN_ID", "MLPROJ_METRICS", "MLPROJ_ARTIFACTS", "NO_COLOR", "FORCE_COLOR"):
+    for variable in (
+        "MLPROJ_CACHE",
+        "MLPROJ_RUN_ID",
+        "MLPROJ_METRICS",
+        "MLPROJ_ARTIFACTS",
+        "NO_COLOR",
+        "FORCE_COLOR",
+    ):
         monkeypatch.delenv(variable, raising=False)
     return home
 

@@ -13,7 +13,7 @@ def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, 
     config = resolved.config
     added = {
         **_additions(resolved),
-        **{variable: "•••" for variable in config.secret_variables.values()},
+        **dict.fromkeys(config.secret_variables.values(), "•••"),
     }
     return {
         "project": resolved.loaded.name,
@@ -41,7 +41,7 @@ def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, 
             "notice": environment.notice,
         },
         "argv": list(resolved.command.shown),
-        "shell": resolved.command.shell,
+        "shell": resolved.command.interpreter,
         "cwd": str(resolved.loaded.folder),
         "environment_variables": added,
         "inputs": list(resolved.entry_point.inputs),

@@ -21,7 +21,7 @@ def lock_project(project: str, upgrade: bool, upgrade_packages: Sequence[str], r
     """
     loaded, _ = load_checked(project_folder(project))
     manifest = loaded.manifest
-    wanted: dict[str | None, EnvironmentSpec] = {name: spec for name, spec in manifest.environments.items()}
+    wanted: dict[str | None, EnvironmentSpec] = dict(manifest.environments.items())
     if isinstance(manifest.environment, EnvironmentSpec):
         wanted[None] = manifest.environment
     for name, entry_point in manifest.entry_points.items():

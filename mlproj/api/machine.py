@@ -40,9 +40,7 @@ def machine() -> MachineRecord:
 
 def supervisor() -> SupervisorRecord:
     """This process, told apart from a later one of the same number by when it started."""
-    return SupervisorRecord(
-        pid=os.getpid(), pid_started=process_started(os.getpid()), host=host_name(), boot=boot_id()
-    )
+    return SupervisorRecord(pid=os.getpid(), pid_started=process_started(os.getpid()), host=host_name(), boot=boot_id())
 
 
 def process_started(pid: int) -> str | None:

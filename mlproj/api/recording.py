@@ -36,7 +36,7 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         source=_source(resolved.snapshot),
         command=CommandRecord(
             argv=list(resolved.command.shown),
-            shell=resolved.command.shell,
+            shell=resolved.command.interpreter,
             cwd=str(resolved.loaded.folder),
             timeout_s=resolved.timeout_s,
         ),
@@ -121,6 +121,7 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
         return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return replace(
-            value, **{each.name: _masked(getattr(value, each.name), secrets) for each in dataclasses.fields(value)}
+            value,
+            **{each.name: _masked(getattr(value, each.name), secrets) for each in dataclasses.fields(value)},
         )
     return value

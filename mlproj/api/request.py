@@ -41,4 +41,4 @@ class Listener:
     progress: Callable[[str], None] = _nothing
     notice: Callable[[str], None] = _nothing
     starting: Callable[[str], None] = _nothing
-    fetched: Callable[[str, int, "int | None"], None] = lambda *_: None
+    fetched: Callable[[str, int, int | None], None] = lambda *_: None

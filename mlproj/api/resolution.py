@@ -75,7 +75,9 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     command = render(entry_point, config, request.arguments)
     snapshot = take_snapshot(request.project)
     environment, environment_name = _environment(loaded, entry_point, request.environment_kind)
-    of_this_entry_point = [str(each) for each in warnings if f"`{name}`" in each.message or _is_about(each, loaded, name)]
+    of_this_entry_point = [
+        str(each) for each in warnings if f"`{name}`" in each.message or _is_about(each, loaded, name)
+    ]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)
     return Resolved(
         snapshot,
@@ -102,16 +104,12 @@ def is_local(project: str) -> bool:
 
 def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan:
     """What preparing the environment would come to; it may be resolved for that, and nothing is built."""
-    return environments.plan(
-        resolved.environment, resolved.environment_name, resolved.loaded.folder, request.policy
-    )
+    return environments.plan(resolved.environment, resolved.environment_name, resolved.loaded.folder, request.policy)
 
 
 def _is_about(warning: Diagnostic, loaded: LoadedManifest, name: str) -> bool:
     """Whether a warning's line lies within the entry point that runs."""
-    starts = sorted(
-        loaded.document.keys[("entry_points", each)].line for each in loaded.manifest.entry_points
-    )
+    starts = sorted(loaded.document.keys[("entry_points", each)].line for each in loaded.manifest.entry_points)
     start = loaded.document.keys[("entry_points", name)].line
     after = next((line for line in starts if line > start), None)
     line = warning.span.line if warning.span is not None else 0

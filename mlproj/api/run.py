@@ -19,7 +19,7 @@ from mlproj.api.resolution import Resolved, resolve_request
 from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
-from mlproj.execution.masking import forms_of, mask_text
+from mlproj.execution.masking import forms_of, mask_bytes, mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
 from mlproj.execution.supervise import Observers, Standby, stand_down, supervise
 from mlproj.files import dump_json, write_atomically
@@ -28,7 +28,7 @@ from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, collect
 from mlproj.runs.inputs import hash_inputs
-from mlproj.runs.intake import open_intake
+from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.text import one_line
@@ -92,6 +92,7 @@ class _Walk:
         self.live = live
         self.record = record
         self.begun = time.monotonic()
+        self.intake: Intake | None = None
 
     def to_the_end(self, standby: Standby) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
@@ -106,7 +107,9 @@ class _Walk:
             waiting = None
             outcome = self._command(standby, plan)
         except MlprojError as error:
-            self._close(Outcome("failed", error.exit_status, self._usage(), mask_text(str(error), self.resolved.secrets)))
+            self._close(
+                Outcome("failed", error.exit_status, self._usage(), mask_text(str(error), self.resolved.secrets))
+            )
             raise
         except Interrupted as interrupted:
             name = signal.Signals(interrupted.number).name
@@ -158,7 +161,12 @@ class _Walk:
             "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
         }
         return Plan(
-            resolved.command.argv, resolved.loaded.folder, variables, resolved.grace_s, resolved.timeout_s, resolved.secrets
+            resolved.command.argv,
+            resolved.loaded.folder,
+            variables,
+            resolved.grace_s,
+            resolved.timeout_s,
+            resolved.secrets,
         )
 
     def _save(self) -> None:
@@ -166,7 +174,7 @@ class _Walk:
         save(self.live, self.record)
 
     def _command(self, standby: Standby, plan: Plan) -> Outcome:
-        intake = open_intake(self.live.store, self.live.id, self.live.files.metrics)
+        self.intake = intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, self._mask)
         reading = _OutputReading(self.resolved.entry_point, self.live.files.metrics)
         try:
             with self.live.files.log.open("ab") as log:
@@ -174,12 +182,14 @@ class _Walk:
                 outcome = supervise(standby, plan, observers)
         finally:
             reading.close()
-            self.intake = intake
         if outcome.reason is not None and "guardian" in outcome.reason:
             from mlproj.processes.strays import end_strays
 
             end_strays(RUN_ID_VARIABLE, [self.live.id])
         return outcome
+
+    def _mask(self, line: bytes) -> bytes:
+        return mask_bytes(line, self.resolved.secrets) if self.resolved.secrets else line
 
     def _with_outputs(self, outcome: Outcome) -> Outcome:
         """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
@@ -189,7 +199,10 @@ class _Walk:
         problems: list[str] = []
         try:
             collected = collect(
-                requests, folder, self.live.files.artifacts, started=time.time() - (time.monotonic() - self.begun)
+                requests,
+                folder,
+                self.live.files.artifacts,
+                started=time.time() - (time.monotonic() - self.begun),
             )
             self.record = replace(
                 self.record, outputs=collected.outputs, notices=[*self.record.notices, *collected.notes]
@@ -224,10 +237,9 @@ class _Walk:
 
             author = commit_author(self.resolved.snapshot.folder)
             record = replace(record, source=replace(record.source, author=author))
+        if self.intake is not None:
+            record = with_totals(record, self.intake.close())
         _mask_file(self.live.files.metrics, self.resolved.secrets)
-        intake = getattr(self, "intake", None)
-        if intake is not None:
-            record = with_totals(record, intake.close())
         record = recording.masked(record, self.resolved.secrets)
         try:
             finish(self.live, record)
@@ -265,15 +277,12 @@ def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:
     if not secrets or not path.exists():
         return
     content = path.read_bytes()
-    text = content.decode("utf-8", "surrogateescape")
-    masked = mask_text(text, secrets)
-    if masked != text:
-        write_atomically(path, masked.encode("utf-8", "surrogateescape"))
+    masked = mask_bytes(content, secrets)
+    if masked != content:
+        write_atomically(path, masked)
 
 
-def command_variables(
-    caller: Mapping[str, str], environment: Environment, resolved: Resolved
-) -> dict[str, str]:
+def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:
     """The environment variables of a command: the caller's, the environment's, the manifest's, and the secrets."""
     variables = {name: value for name, value in caller.items() if name not in environment.removed_variables}
     variables.setdefault("PYTHONUNBUFFERED", "1")

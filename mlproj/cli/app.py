@@ -63,10 +63,10 @@ SUMMARIES: dict[str, str] = {
 class _Commands(click.Group):
     """A group whose commands are imported one by one, so that none pays for another."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
@@ -78,7 +78,7 @@ class _Commands(click.Group):
             raise click.UsageError(f"No such command `{one_line(args[0])}`.{near}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for section in dict.fromkeys(section for _, section in COMMANDS.values()):
             rows = [(name, SUMMARIES[name]) for name, (_, own) in COMMANDS.items() if own == section]
             with formatter.section(section):

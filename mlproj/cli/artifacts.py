@@ -38,7 +38,9 @@ def list_(run: str, as_json: bool) -> int:
     record = find(open_store(), run)
     files = [(output.name, each) for output in record.outputs for each in output.files]
     if as_json:
-        out_json([{"output": name, "path": each.path, "size": each.size, "sha256": each.sha256} for name, each in files])
+        out_json(
+            [{"output": name, "path": each.path, "size": each.size, "sha256": each.sha256} for name, each in files]
+        )
         return 0
     rows = [[name, each.path, human_size(each.size), each.sha256[:12]] for name, each in files]
     out_table(["output", "path", "size", "sha256"], rows, right=["size"])
@@ -57,7 +59,13 @@ def path(run: str, name: str | None) -> int:
 @artifacts.command(context_settings=_SETTINGS)
 @click.argument("run", shell_complete=complete_run)
 @click.argument("name", required=False)
-@click.option("--to", "target", type=click.Path(path_type=Path), metavar="PATH", help="Where to.  [default: its name, here]")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where to.  [default: its name, here]",
+)
 @click.option("--force", is_flag=True, help="Replace what is there.")
 def get(run: str, name: str | None, target: Path | None, force: bool) -> int:
     """Copy a run's artifacts, or one of them, out of the store."""

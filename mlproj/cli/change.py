@@ -5,26 +5,11 @@ from __future__ import annotations
 import click
 
 from mlproj.cli.console import out, out_json
-from mlproj.cli.options import as_json, assignments, complete_run, open_store
-from mlproj.errors import UsageError
+from mlproj.cli.options import as_json, assignments, complete_run, open_store, seconds_option
 from mlproj.files import human_size
-from mlproj.manifest.durations import parse_duration
 from mlproj.text import plural, printable
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
-
-
-def seconds_option(text: str | None, option: str) -> float | None:
-    """An option's span of time in seconds.
-
-    Raises ``UsageError`` when it is none.
-    """
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option} takes {error}") from None
 
 
 @click.command(context_settings=_SETTINGS)

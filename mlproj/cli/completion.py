@@ -22,6 +22,6 @@ def completion(shell: str) -> int:
     from mlproj.cli.app import app
 
     found = get_completion_class(shell)
-    assert found is not None  # noqa: S101  click has all three
+    assert found is not None
     out(found(app, {}, "mlproj", "_MLPROJ_COMPLETE").source())
     return 0

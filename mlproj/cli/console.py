@@ -13,7 +13,13 @@ import click
 from mlproj.files import finite
 from mlproj.text import printable
 
-_STATUS_COLOURS = {"finished": "green", "failed": "red", "killed": "yellow", "lost": "magenta", "running": "cyan"}
+_STATUS_COLOURS = {
+    "finished": "green",
+    "failed": "red",
+    "killed": "yellow",
+    "lost": "magenta",
+    "running": "cyan",
+}
 
 
 def wants_colour(stream: IO[str]) -> bool:

@@ -33,7 +33,10 @@ def write_crash_report(error: BaseException) -> tuple[str, str]:
         path = Path(tempfile.mkdtemp(prefix="mlproj-")) / name
         path.write_text(masked)
     kind = f"{type(error).__name__}: {one_line(mask_text(str(error), _suspects()))}"
-    return f"this is a bug in mlproj ({kind[:300]})", f"The traceback is in {one_line(path)}; please report it."
+    return (
+        f"this is a bug in mlproj ({kind[:300]})",
+        f"The traceback is in {one_line(path)}; please report it.",
+    )
 
 
 def _suspects() -> list[str]:

@@ -66,7 +66,13 @@ def _about(parameter: Parameter) -> str:
     if parameter.required:
         facts.append("required" if parameter.env is None else "required unless that is set")
     elif parameter.value_type.base != "secret":
-        facts.append("default: " + (one_line(text_of(parameter.default)) or "null" if parameter.default is None else
-                                    one_line(text_of(parameter.default)) or '""'))
+        facts.append(
+            "default: "
+            + (
+                one_line(text_of(parameter.default)) or "null"
+                if parameter.default is None
+                else one_line(text_of(parameter.default)) or '""'
+            )
+        )
     description = f"{printable(parameter.description)}  " if parameter.description else ""
     return f"{description}[{'; '.join(facts)}]"

@@ -7,7 +7,7 @@ import time
 import click
 
 from mlproj.cli.console import out, out_json, out_table
-from mlproj.cli.options import as_json
+from mlproj.cli.options import as_json, seconds_option
 from mlproj.files import human_size
 from mlproj.runs.times import age_text, time_text
 from mlproj.text import plural, printable
@@ -68,7 +68,11 @@ def list_(as_json: bool = False) -> int:
         ]
         for each in found
     ]
-    out_table(["key", "kind", "python", "packages", "size", "last used", "projects"], rows, right=["packages", "size"])
+    out_table(
+        ["key", "kind", "python", "packages", "size", "last used", "projects"],
+        rows,
+        right=["packages", "size"],
+    )
     return 0
 
 
@@ -104,7 +108,6 @@ def remove(key: str) -> int:
 def prune(older_than: str | None, as_json: bool) -> int:
     """Remove every environment that no run is using."""
     from mlproj import environments
-    from mlproj.cli.change import seconds_option
 
     removal = environments.prune(seconds_option(older_than, "--older-than"))
     if as_json:

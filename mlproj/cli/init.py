@@ -14,7 +14,11 @@ from mlproj.text import one_line
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
 @click.option(
-    "-e", "--entry-point", "entry_points", multiple=True, metavar="NAME=SCRIPT",
+    "-e",
+    "--entry-point",
+    "entry_points",
+    multiple=True,
+    metavar="NAME=SCRIPT",
     help="An entry point and its script; repeatable.  [default: main, and a script such as train.py]",
 )
 @click.option("--force", is_flag=True, help="Replace a manifest that is there.")

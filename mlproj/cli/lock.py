@@ -12,7 +12,13 @@ from mlproj.text import plural, printable
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("project", default=".", metavar="[PROJECT]")
 @click.option("--upgrade", is_flag=True, help="Take the newest version of everything.")
-@click.option("--upgrade-package", "upgrades", multiple=True, metavar="NAME", help="Take the newest version of one package.")
+@click.option(
+    "--upgrade-package",
+    "upgrades",
+    multiple=True,
+    metavar="NAME",
+    help="Take the newest version of one package.",
+)
 @as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def lock(project: str, upgrade: bool, upgrades: tuple[str, ...], as_json: bool, quiet: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,21 @@ def assignments(texts: Iterable[str], option: str) -> dict[str, str]:
     return found
 
 
+def seconds_option(text: str | None, option: str) -> float | None:
+    """An option's span of time in seconds.
+
+    Raises ``UsageError`` when it is none.
+    """
+    from mlproj.manifest.durations import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return parse_duration(float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else text)
+    except ValueError as error:
+        raise UsageError(f"{option} takes {error}") from None
+
+
 def complete_entry_point(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The entry points of the project on the command line, for the shell's completion."""
     loaded = _completed_manifest(ctx)
@@ -56,7 +72,7 @@ def complete_parameter(ctx: click.Context, _: click.Parameter, incomplete: str) 
     if loaded is None:
         return []
     try:
-        _, entry_point = choose_entry_point(loaded, ctx.params.get("entry_point"))
+        entry_point = choose_entry_point(loaded, ctx.params.get("entry_point"))[1]
     except UsageError:
         return []
     return [f"{name}=" for name in entry_point.parameters if name.startswith(incomplete)]
@@ -78,6 +94,10 @@ def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list
     from mlproj.runs.store import open_store_for_reading
 
     try:
-        return [each for each in search_ids(open_store_for_reading(store_folder()), limit=100) if each.startswith(incomplete)]
+        return [
+            each
+            for each in search_ids(open_store_for_reading(store_folder()), limit=100)
+            if each.startswith(incomplete)
+        ]
     except MlprojError:
         return []

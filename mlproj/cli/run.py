@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mlproj.cli.console import coloured, out, out_json, warn
-from mlproj.cli.options import as_json, assignments, complete_entry_point, complete_parameter
+from mlproj.cli.options import as_json, assignments, complete_entry_point, complete_parameter, seconds_option
 from mlproj.text import printable
 
 _EXTRA = "mlproj.extra"
@@ -29,19 +29,33 @@ class _RunCommand(click.Command):
 @click.command(cls=_RunCommand, add_help_option=False)
 @click.argument("project", required=False, metavar="[PROJECT]")
 @click.option(
-    "-e", "--entry-point", metavar="NAME", help="What to run.  [default: main, or the only one]",
+    "-e",
+    "--entry-point",
+    metavar="NAME",
+    help="What to run.  [default: main, or the only one]",
     shell_complete=complete_entry_point,
 )
 @click.option(
-    "-P", "--param", "params", multiple=True, metavar="NAME=VALUE", shell_complete=complete_parameter,
+    "-P",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    shell_complete=complete_parameter,
     help="A parameter's value; repeat it for the items of a list. @FILE is the same as --params-file.",
 )
 @click.option(
-    "--params-file", "params_files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
+    "--params-file",
+    "params_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
     help="Values from a YAML, JSON or TOML file; -P wins, and a later file over an earlier one.",
 )
 @click.option(
-    "--env-manager", metavar="KIND", help="Run in another kind of environment: `system` (or `local`) is the one you are in."
+    "--env-manager",
+    metavar="KIND",
+    help="Run in another kind of environment: `system` (or `local`) is the one you are in.",
 )
 @click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
@@ -55,9 +69,15 @@ class _RunCommand(click.Command):
 @as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what the command prints, and errors.")
 @click.option("--verbose", is_flag=True, help="Say more: where the environment is, what is executed.")
-@click.option("-h", "--help", "wants_help", is_flag=True, help="Show this; with a project or -e, what that entry point takes.")
+@click.option(
+    "-h",
+    "--help",
+    "wants_help",
+    is_flag=True,
+    help="Show this; with a project or -e, what that entry point takes.",
+)
 @click.pass_context
-def run(ctx: click.Context, project: str | None, wants_help: bool, **options: Any) -> int:
+def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options: Any) -> int:
     """Run a project's entry point in its environment, and record the run.
 
     PROJECT is the project's folder, by default this one. What stands after `--` is appended to the command. The exit
@@ -89,20 +109,15 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
     from mlproj.api.request import DEFAULT_EXPERIMENT, RunRequest
     from mlproj.environments.environment import Policy
     from mlproj.errors import UsageError
-    from mlproj.manifest.durations import parse_duration
     from mlproj.parameters.given import gather
 
     if options["locked"] and options["frozen"]:
         raise UsageError("--locked and --frozen exclude each other: the one checks the lock, the other does not")
-    timeout = None
-    if options["timeout"] is not None:
-        text = options["timeout"]
-        try:
-            timeout = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
-        except ValueError as error:
-            raise UsageError(f"--timeout takes {error}") from None
     policy = Policy(
-        locked=options["locked"], frozen=options["frozen"], refresh=options["refresh"], offline=options["offline"]
+        locked=options["locked"],
+        frozen=options["frozen"],
+        refresh=options["refresh"],
+        offline=options["offline"],
     )
     return RunRequest(
         project=project,
@@ -114,7 +129,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         name=options["name"],
         experiment=options["experiment"] or DEFAULT_EXPERIMENT,
         tags=assignments(options["tags"], "--tag"),
-        timeout_s=timeout,
+        timeout_s=seconds_option(options["timeout"], "--timeout"),
         command_line=_command_line(),
     )
 
@@ -194,7 +209,10 @@ def _print_plan(plan: dict[str, Any]) -> None:
         ("project", plan["project"]),
         ("entry point", plan["entry_point"]),
         ("source", f"{source['path']}  {source['identity']}"),
-        ("environment", f"{environment['kind']} {environment['key'] or ''} ({state}, {environment['packages']} packages)"),
+        (
+            "environment",
+            f"{environment['kind']} {environment['key'] or ''} ({state}, {environment['packages']} packages)",
+        ),
         ("python", f"{environment['python']}  {environment['interpreter']}"),
         ("command", shlex.join(plan["argv"])),
         ("folder", plan["cwd"]),

@@ -19,8 +19,19 @@ _MOST_VALUE_COLUMNS = 4
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--filter", "filter_text", default="", metavar="EXPRESSION", help="Only the runs that this is true of.")
 @click.option("--order-by", default="", metavar="KEYS", help="`metrics.rmse`, `params.alpha desc, -started_at`.")
-@click.option("--limit", type=click.IntRange(min=0), default=20, metavar="N", help="At most so many; 0: all.  [default: 20]")
-@click.option("--columns", default=None, metavar="KEYS", help="The columns: `id,status,params.alpha,metrics.rmse,curve.loss`.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=20,
+    metavar="N",
+    help="At most so many; 0: all.  [default: 20]",
+)
+@click.option(
+    "--columns",
+    default=None,
+    metavar="KEYS",
+    help="The columns: `id,status,params.alpha,metrics.rmse,curve.loss`.",
+)
 @click.option("--trash", is_flag=True, help="List what is in the trash.")
 @as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")

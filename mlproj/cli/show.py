@@ -46,7 +46,10 @@ def show(run: str, packages: bool, as_json: bool) -> int:
     _facts("tags", list(record.tags.items()))
     _facts("source", _source(record))
     _facts("environment", _environment(record, packages=packages))
-    _facts("inputs", [(each.path, f"{human_size(each.size)}  sha256:{(each.sha256 or '')[:12]}") for each in record.inputs])
+    _facts(
+        "inputs",
+        [(each.path, f"{human_size(each.size)}  sha256:{(each.sha256 or '')[:12]}") for each in record.inputs],
+    )
     _facts("outputs", _outputs(record))
     _facts("notices", [("", each) for each in record.notices])
     return 0

@@ -42,9 +42,7 @@ def _kind(spec: EnvironmentSpec) -> Kind:
     return cast("Kind", import_module(KINDS[spec.kind]))
 
 
-def prepare(
-    spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report
-) -> Environment:
+def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report) -> Environment:
     """Build the environment that ``spec`` asks for, or find it built, and hold it for as long as it is used.
 
     ``name`` is its name among the manifest's ``environments``, or ``None``; ``folder`` is the project's.

@@ -98,9 +98,7 @@ def share_or_build(cache: Path, key: str, build: Callable[[], Path], report: Rep
     ``build`` gives a finished folder on the cache's file system, which is moved to its place in one step. Of
     several that call this at once for one key, one builds and the others wait for it and share.
     """
-    held_build = wait_for(
-        build_lock(cache, key), "waiting for another mlproj that builds this environment", report
-    )
+    held_build = wait_for(build_lock(cache, key), "waiting for another mlproj that builds this environment", report)
     try:
         shared = open_built(cache, key)
         if shared is not None:
@@ -114,7 +112,7 @@ def share_or_build(cache: Path, key: str, build: Callable[[], Path], report: Rep
         # Nobody removes it before this has it: removers hold the build lock.
         held = try_shared(use_lock(cache, key))
         record = read_record(folder)
-        assert record is not None  # noqa: S101  what was just written and moved
+        assert record is not None
         return Built(folder, record, held, reused=False)
     finally:
         held_build.release()

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 
 # The user part is greedy up to the last @ before the path, as URL parsers have it (RFC 3986, 3.2): a password
 # may hold an @ that its owner forgot to escape.
-_USER_PART = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/?#\s'\"<>]+)@(?P<host>[^/?#\s'\"<>@]*)"
-)
+_USER_PART = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/?#\s'\"<>]+)@(?P<host>[^/?#\s'\"<>@]*)")
 
 
 def _is_secret(match: re.Match[str]) -> bool:
@@ -26,9 +24,7 @@ def redact(text: str) -> str:
 
 def without_credentials(text: str) -> str:
     """``text`` without the user part of every URL in it: they still work for who needs none."""
-    return _USER_PART.sub(
-        lambda match: f"{match['scheme']}://{match['host']}" if _is_secret(match) else match[0], text
-    )
+    return _USER_PART.sub(lambda match: f"{match['scheme']}://{match['host']}" if _is_secret(match) else match[0], text)
 
 
 def credentials_in(texts: Iterable[str]) -> dict[str, str]:

@@ -13,10 +13,10 @@ from mlproj.environments.credentials import credentials_in, with_credentials
 from mlproj.environments.interpreters import Interpreter, satisfies
 from mlproj.environments.requirements import normalised_name
 from mlproj.environments.resolution import Request
-from mlproj.environments.toml import dump_toml
 from mlproj.environments.uv import ToolLog, reporting_downloads, run_logged, run_uv, tool_failure
 from mlproj.files import dump_json
 from mlproj.text import plural
+from mlproj.toml import dump_toml
 
 
 def create_virtualenv(interpreter: Interpreter, scratch: Path, cache: Path) -> Path:
@@ -48,9 +48,7 @@ def create_virtualenv(interpreter: Interpreter, scratch: Path, cache: Path) -> P
         log=log,
     )
     if status != 0:
-        raise tool_failure(
-            f"no virtual environment could be made with {interpreter.path}", status, log, cache
-        )
+        raise tool_failure(f"no virtual environment could be made with {interpreter.path}", status, log, cache)
     with (folder / "pyvenv.cfg").open("a", encoding="utf-8") as stream:
         stream.write("relocatable = true\n")
     return folder

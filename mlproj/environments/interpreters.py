@@ -58,9 +58,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in leading[0].split(".")) if leading else ()
 
 
-def _clause_holds(
-    version: tuple[int, ...], operator: str, wanted: tuple[int, ...], *, wildcard: bool
-) -> bool:
+def _clause_holds(version: tuple[int, ...], operator: str, wanted: tuple[int, ...], *, wildcard: bool) -> bool:
     width = max(len(version), len(wanted))
     left = version + (0,) * (width - len(version))
     right = wanted + (0,) * (width - len(wanted))
@@ -111,9 +109,7 @@ def find_interpreter(
         path = Path(os.path.normpath(folder / Path(request).expanduser()))
         found = _probe(str(path), scratch, env, log) if os.access(path, os.X_OK) and path.is_file() else None
         if found is None:
-            raise EnvironmentBuildError(
-                f"`python: {one_line(request)}`: there is no Python at `{one_line(path)}`"
-            )
+            raise EnvironmentBuildError(f"`python: {one_line(request)}`: there is no Python at `{one_line(path)}`")
         return found
     env = {**env, "PATH": _search_path(env)}
     found = _find_with_uv(request, scratch, env, log)
@@ -187,6 +183,4 @@ def _installed(scratch: Path, env: Mapping[str, str], log: ToolLog, own: Interpr
         if line.startswith("["):
             for item in json.loads(line):
                 found.setdefault(os.path.realpath(item["path"]), item["version"])
-    return [
-        f"{version}  {path}" for path, version in sorted(found.items(), key=lambda item: _numbers(item[1]))
-    ]
+    return [f"{version}  {path}" for path, version in sorted(found.items(), key=lambda item: _numbers(item[1]))]

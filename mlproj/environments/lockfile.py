@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote, urlsplit
 from mlproj.environments import pyproject
 from mlproj.environments.credentials import without_credentials
 from mlproj.environments.requirements import Declared, normalised_name, package_name
-from mlproj.environments.toml import dump_toml, parse_toml
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line
+from mlproj.toml import dump_toml, parse_toml
 
 Document = dict[str, Any]
 
@@ -242,14 +242,10 @@ def as_requirements(document: Document) -> list[str] | None:
         marker = f" ; {package['marker']}" if "marker" in package else ""
         directory = package.get("directory")
         files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
-        hashes = [
-            f"--hash={kind}:{value}" for file in files for kind, value in file.get("hashes", {}).items()
-        ]
+        hashes = [f"--hash={kind}:{value}" for file in files for kind, value in file.get("hashes", {}).items()]
         if directory is not None and "path" in directory and "subdirectory" not in directory:
             place = f"file://{quote(directory['path'])}"
-            lines.append(
-                f"-e {place}{marker}" if directory.get("editable") else f"{package['name']} @ {place}{marker}"
-            )
+            lines.append(f"-e {place}{marker}" if directory.get("editable") else f"{package['name']} @ {place}{marker}")
         elif hashes and "version" in package and all("url" in file for file in files):
             lines.append(" ".join([f"{package['name']}=={package['version']}{marker}", *hashes]))
         else:

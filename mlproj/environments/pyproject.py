@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mlproj.environments.toml import parse_toml
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_file, sha256_of_text
 from mlproj.text import did_you_mean, one_line
+from mlproj.toml import parse_toml
 
 # Of `[project]`, and of the tools of `[tool]` that make packages: the rest (linters, test runners, prose)
 # changes often and changes nothing that is installed.
@@ -61,9 +61,7 @@ def read_project(folder: Path, relative: str, extras: Sequence[str], groups: Seq
     optional = table.get("optional-dependencies", {})
     for extra in extras:
         if extra not in optional and "optional-dependencies" not in table.get("dynamic", []):
-            raise UsageError(
-                f"`{one_line(path)}` has no extra `{one_line(extra)}`.{did_you_mean(extra, optional)}"
-            )
+            raise UsageError(f"`{one_line(path)}` has no extra `{one_line(extra)}`.{did_you_mean(extra, optional)}")
         requirements += _texts(optional.get(extra))
     declared_groups = document.get("dependency-groups", {})
     for group in groups:
@@ -96,9 +94,7 @@ def _texts(value: Any) -> list[str]:
 def _group(groups: Mapping[str, Any], name: str, path: Path, including: tuple[str, ...]) -> list[str]:
     """The requirements of a dependency group and of the groups it includes (PEP 735)."""
     if name not in groups:
-        raise UsageError(
-            f"`{one_line(path)}` has no dependency group `{one_line(name)}`.{did_you_mean(name, groups)}"
-        )
+        raise UsageError(f"`{one_line(path)}` has no dependency group `{one_line(name)}`.{did_you_mean(name, groups)}")
     if name in including:
         raise UsageError(f"the dependency group `{one_line(name)}` of `{one_line(path)}` includes itself")
     found: list[str] = []
@@ -124,8 +120,7 @@ def editable_digest(path: Path) -> str:
 
 def _metadata_digest(folder: Path, keys: Sequence[str], tools: Sequence[str]) -> str:
     parts: list[Any] = [
-        sha256_of_file(folder / name) if (folder / name).is_file() else None
-        for name in ("setup.py", "setup.cfg")
+        sha256_of_file(folder / name) if (folder / name).is_file() else None for name in ("setup.py", "setup.cfg")
     ]
     if (folder / "pyproject.toml").is_file():
         document = _document(folder / "pyproject.toml")
@@ -140,10 +135,7 @@ def content_digest(path: Path) -> str:
     """A digest of a local dependency's content, but for what building and version control leave there."""
     if not path.is_dir():
         return sha256_of_file(path) if path.is_file() else "missing"
-    entries = [
-        f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}"
-        for file in sorted(_content_files(path))
-    ]
+    entries = [f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}" for file in sorted(_content_files(path))]
     return sha256_of_text("\n".join(entries))
 
 
@@ -154,9 +146,7 @@ def content_signature(path: Path) -> tuple[str, int]:
     for file in files:
         status = file.stat()
         newest = max(newest, status.st_mtime_ns, status.st_ctime_ns)
-        entries.append(
-            f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\0{status.st_ino}"
-        )
+        entries.append(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\0{status.st_ino}")
     return sha256_of_text("\n".join(entries)), newest
 
 
@@ -164,15 +154,11 @@ def _content_files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [
-            name
-            for name in folders
-            if name not in _IGNORED_FOLDERS and not name.endswith((".egg-info", ".dist-info"))
+            name for name in folders if name not in _IGNORED_FOLDERS and not name.endswith((".egg-info", ".dist-info"))
         ]
         if Path(root) == folder:
             folders[:] = [name for name in folders if name not in ("build", "dist")]
         found += [
-            Path(root, name)
-            for name in names
-            if not name.endswith((".pyc", ".pyo")) and Path(root, name).is_file()
+            Path(root, name) for name in names if not name.endswith((".pyc", ".pyo")) and Path(root, name).is_file()
         ]
     return found

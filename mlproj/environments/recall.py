@@ -41,9 +41,7 @@ class Witnesses(TypedDict):
     own_interpreter: tuple[str, str] | None
 
 
-def question(
-    kind: str, specification: Mapping[str, Any], name: str | None, folder: Path, frozen: bool
-) -> str:
+def question(kind: str, specification: Mapping[str, Any], name: str | None, folder: Path, frozen: bool) -> str:
     """The digest of a question: which environment, of which project, asked how."""
     asked = json.dumps([_VERSION, kind, specification, name, str(folder), frozen], sort_keys=True)
     return hashlib.sha256(asked.encode("utf-8", "surrogateescape")).hexdigest()[:32]

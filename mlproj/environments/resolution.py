@@ -67,9 +67,7 @@ def read_request(
     Without one asked for, the lock has a say.
     """
     if policy.locked and policy.frozen:
-        raise UsageError(
-            "`--locked` and `--frozen` exclude each other: the first checks the lock, the second does not"
-        )
+        raise UsageError("`--locked` and `--frozen` exclude each other: the first checks the lock, the second does not")
     env = uv_variables(spec, offline=policy.offline)
     path = lockfile.lock_path(folder, name)
     lock, problem = None, None
@@ -109,15 +107,11 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     insisted = "--locked" if policy.locked else "--frozen" if policy.frozen else None
     if request.lock_problem is not None:
         if insisted:
-            raise LockError(
-                f"`{insisted}`: the lock `{one_line(path)}` cannot be read: {request.lock_problem}"
-            )
+            raise LockError(f"`{insisted}`: the lock `{one_line(path)}` cannot be read: {request.lock_problem}")
         return None, f"{path.name} cannot be read ({request.lock_problem}): resolving without it"
     if request.lock is None:
         if insisted:
-            raise LockError(
-                f"`{insisted}`: there is no lock `{one_line(path)}`", hint="`mlproj lock` writes it"
-            )
+            raise LockError(f"`{insisted}`: there is no lock `{one_line(path)}`", hint="`mlproj lock` writes it")
         return None, None
     if policy.frozen:
         return Decision(request.lock, "lock", path, None, fresh_lock=False), None

@@ -58,9 +58,7 @@ def uv_variables(spec: Virtualenv, *, offline: bool) -> dict[str, str]:
     """
     variables = {name: value for name, value in os.environ.items() if name not in _REMOVED}
     variables["NO_COLOR"] = variables["UV_NO_PROGRESS"] = "1"
-    variables["UV_PREVIEW_FEATURES"] = ",".join(
-        filter(None, [variables.get("UV_PREVIEW_FEATURES"), "pylock"])
-    )
+    variables["UV_PREVIEW_FEATURES"] = ",".join(filter(None, [variables.get("UV_PREVIEW_FEATURES"), "pylock"]))
     if offline:
         variables["UV_OFFLINE"] = "1"
     if spec.index_url is not None:
@@ -71,9 +69,7 @@ def uv_variables(spec: Virtualenv, *, offline: bool) -> dict[str, str]:
     if spec.find_links:
         if any("," in place for place in spec.find_links):
             raise UsageError("`find_links`: uv takes no place with a comma in its name")
-        variables["UV_FIND_LINKS"] = ",".join(
-            [*spec.find_links, *filter(None, [variables.get("UV_FIND_LINKS")])]
-        )
+        variables["UV_FIND_LINKS"] = ",".join([*spec.find_links, *filter(None, [variables.get("UV_FIND_LINKS")])])
     return variables
 
 

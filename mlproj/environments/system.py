@@ -35,9 +35,7 @@ class _Found:
     packages: Mapping[str, str]
 
 
-def prepare(
-    spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report
-) -> Environment:
+def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report) -> Environment:
     """Record the caller's environment: its Python and packages. Nothing is built, held or changed."""
     del spec, name, report
     _refuse_locks(policy)
@@ -141,9 +139,7 @@ def _identity(path: str) -> list[Any]:
     """What decides which Python a path is and where it looks: its file, its environment, variables."""
     real = os.path.realpath(path)
     configuration = Path(path).parent.parent / "pyvenv.cfg"
-    variables = [
-        os.environ.get(name) for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYENV_VERSION")
-    ]
+    variables = [os.environ.get(name) for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYENV_VERSION")]
     return [real, _stamp(real), _stamp(str(configuration)), variables]
 
 

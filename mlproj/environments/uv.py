@@ -59,9 +59,7 @@ def run_logged(
         try:
             return run_tool(argv, cwd=cwd, env=env, log=nowhere, on_line=keep)
         except FileNotFoundError as error:
-            raise EnvironmentBuildError(
-                f"there is no `{one_line(argv[0])}` to run: {one_line(error)}"
-            ) from None
+            raise EnvironmentBuildError(f"there is no `{one_line(argv[0])}` to run: {one_line(error)}") from None
 
 
 def run_uv(

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 _REMOVED = ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")
 
 
-def prepare(
-    spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report
-) -> Environment:
+def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report) -> Environment:
     """Build the environment, or find it built, and hold it. Raises as ``environments.prepare``."""
     cache, wanted = cache_folder(), _wanted(spec)
     asked = question("virtualenv", vars(wanted), name, folder, policy.frozen)
@@ -87,7 +85,7 @@ def _prepare_cold(
 
 
 def _wanted(spec: EnvironmentSpec) -> Virtualenv:
-    assert spec.virtualenv is not None  # noqa: S101  the table of kinds chose this module by it
+    assert spec.virtualenv is not None
     return spec.virtualenv
 
 
@@ -111,9 +109,7 @@ def _recalled(
     return _environment(built, Path(answer["lock_file"]))
 
 
-def _recalled_answer(
-    cache: Path, asked: str, wanted: Virtualenv, folder: Path, policy: Policy
-) -> Recollection | None:
+def _recalled_answer(cache: Path, asked: str, wanted: Virtualenv, folder: Path, policy: Policy) -> Recollection | None:
     answer = recall(cache, asked, folder, uv_variables(wanted, offline=False))
     # What is wrong with a lock is told by looking at it again.
     return None if answer is None or (policy.locked and not answer["fresh_lock"]) else answer
@@ -229,9 +225,7 @@ def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) 
                 wanted, name, folder, policy=policy, cache=cache, scratch=scratch, report=lambda _: None
             )
             decision, notice = resolution.lock_in_hand(request)
-            decision = (
-                decision or resolution.remembered(request, notice) or resolution.resolve(request, notice)
-            )
+            decision = decision or resolution.remembered(request, notice) or resolution.resolve(request, notice)
             key = resolution.environment_key(request, decision.document)
     except OSError as error:
         raise _cache_error(cache, error) from error

@@ -70,7 +70,12 @@ class Masker:
         return longest
 
 
+def mask_bytes(data: bytes, secrets: Iterable[str]) -> bytes:
+    """``data`` with every secret in it masked."""
+    masker = Masker(secrets)
+    return masker.feed(data) + masker.flush()
+
+
 def mask_text(text: str, secrets: Iterable[str]) -> str:
     """``text`` with every secret in it masked, for records and messages."""
-    masker = Masker(secrets)
-    return (masker.feed(text.encode("utf-8", "surrogateescape")) + masker.flush()).decode("utf-8", "surrogateescape")
+    return mask_bytes(text.encode("utf-8", "surrogateescape"), secrets).decode("utf-8", "surrogateescape")

@@ -223,7 +223,7 @@ def _note(events: list[dict[str, Any]], progress: _Progress) -> None:
 
 
 def _pass_keys(standby: Standby, selector: selectors.BaseSelector) -> None:
-    assert standby.lent is not None  # noqa: S101  only then keys are read
+    assert standby.lent is not None
     keys = _read(standby.streams.stdin)
     if keys:
         os.write(standby.lent.master, keys)
@@ -302,7 +302,7 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
             terminal.begin_raw(lent)
         guarded.pass_on(guardian, signal.SIGCONT)
 
-    handlers: dict[int, Any] = {number: pass_on for number in _PASSED_ON}
+    handlers: dict[int, Any] = dict.fromkeys(_PASSED_ON, pass_on)
     handlers[signal.SIGTSTP] = suspend
     if lent is not None:
         handlers[signal.SIGWINCH] = lambda *_: terminal.take_size(lent)

@@ -1,0 +1,1 @@
+"""The manifest: from a folder to validated models, or to located findings."""

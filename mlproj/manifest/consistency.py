@@ -50,7 +50,9 @@ def inconsistencies(loaded: LoadedManifest) -> Iterator[Diagnostic]:
 def _unknown_environments(loaded: LoadedManifest) -> Iterator[Diagnostic]:
     manifest = loaded.manifest
     chosen: list[tuple[KeyPath, object]] = [(("environment",), manifest.environment)]
-    chosen += [(("entry_points", name, "environment"), each.environment) for name, each in manifest.entry_points.items()]
+    chosen += [
+        (("entry_points", name, "environment"), each.environment) for name, each in manifest.entry_points.items()
+    ]
     for at, environment in chosen:
         if isinstance(environment, str) and environment not in manifest.environments:
             known = ", ".join(f"`{name}`" for name in manifest.environments) or "none is declared"

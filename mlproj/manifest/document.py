@@ -34,9 +34,7 @@ class Document:
     values: dict[KeyPath, Span]
     keys: dict[KeyPath, Span]
 
-    def diagnostic(
-        self, message: str, at: KeyPath = (), *, key: bool = False, severity: Any = "error"
-    ) -> Diagnostic:
+    def diagnostic(self, message: str, at: KeyPath = (), *, key: bool = False, severity: Any = "error") -> Diagnostic:
         """A finding at the value (or the key) that ``at`` leads to, or at the nearest place above it."""
         span = self._span(at, self.keys if key else self.values)
         return Diagnostic(severity, message, str(self.path), span, self._line(span))
@@ -131,7 +129,7 @@ def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnost
             if not isinstance(event, yaml.NodeEvent):
                 continue
             if isinstance(event, yaml.AliasEvent):
-                target = anchors.get(event.anchor)
+                target = anchors.get(event.anchor or "")
                 if target is None or target.open:
                     findings.append(finding(f"alias `*{event.anchor}` without an anchor before it", event.start_mark))
                     return root
@@ -235,8 +233,9 @@ class _Expansion:
             if key_node.kind == "scalar" and key == "<<":
                 for merged_key, merged_node, merged_value in self._merged(value, len(at)):
                     if merged_key not in own and merged_key not in result:
-                        self.keys[(*at, merged_key)] = merged_node.span
-                        result[merged_key] = self.expand(merged_value, (*at, merged_key))
+                        place = (*at, merged_key)
+                        self.keys[place] = merged_node.span
+                        result[merged_key] = self.expand(merged_value, place)
                 continue
             if key_node.kind != "scalar" or not isinstance(key, str):
                 self._find(f"a key that is not a text{_in_quotes(key)}", key_node.span)
@@ -245,8 +244,9 @@ class _Expansion:
                 self._find(f"the key `{key}` is there twice: first on line {own[key].line}", key_node.span)
                 continue
             own[key] = key_node.span
-            self.keys[(*at, key)] = key_node.span
-            result[key] = self.expand(value, (*at, key))
+            place = (*at, key)
+            self.keys[place] = key_node.span
+            result[key] = self.expand(value, place)
         return result
 
     def _merged(self, value: _Node, depth: int) -> Iterator[tuple[str, _Node, _Node]]:

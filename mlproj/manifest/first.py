@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any
 import yaml
 
 from mlproj.errors import UsageError
-from mlproj.manifest.models import NAME_PATTERN
+from mlproj.manifest.models import NAME_PATTERN, PARAMETER_NAME_PATTERN, Parameter
+from mlproj.manifest.scalars import resolve_scalar
 from mlproj.manifest.script_options import ScriptOption, options_of
 from mlproj.text import one_line
 
+PARAMETER_NAME = re.compile(PARAMETER_NAME_PATTERN)
 USUAL_SCRIPTS = ("train.py", "main.py", "run.py", "app.py")
 
 
@@ -27,7 +30,7 @@ class Draft:
 
 
 def draft_manifest(folder: Path, entry_points: Sequence[str]) -> Draft:
-    """The text of a first manifest. ``entry_points`` are ``NAME=SCRIPT`` or ``SCRIPT``; none: a usual script is looked for.
+    """The text of a first manifest. ``entry_points`` are ``NAME=SCRIPT`` or ``SCRIPT``; none: a usual script.
 
     Raises ``UsageError`` when one of them is no file of the folder.
     """
@@ -40,12 +43,16 @@ def draft_manifest(folder: Path, entry_points: Sequence[str]) -> Draft:
 
 
 def _scripts(folder: Path, entry_points: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    names: set[str] = set()
     for text in entry_points:
         name, equals, script = text.partition("=")
         script = script if equals else name
         name = name if equals else Path(name).stem
         if not re.match(NAME_PATTERN, name):
             raise UsageError(f"--entry-point: `{one_line(name)}` cannot be an entry point's name")
+        if name in names:
+            raise UsageError(f"--entry-point: `{name}` is given twice")
+        names.add(name)
         if not (folder / script).is_file():
             if equals or script.endswith((".py", ".sh")):
                 raise UsageError(f"--entry-point: no file `{one_line(script)}` in {one_line(folder)}")
@@ -78,42 +85,68 @@ def _environment(folder: Path, found: list[str]) -> Iterator[str]:
 def _entry_point(folder: Path, name: str, script: str | None, found: list[str]) -> Iterator[str]:
     yield f"  {name}:"
     if script is None:
-        yield '    command: [python, -c, "print(\'put your command here\')"]'
+        yield "    command: [python, -c, \"print('put your command here')\"]"
         return
     found.append(script)
     options = options_of(folder / script) if script.endswith(".py") else []
-    words = ["python" if script.endswith(".py") else "bash", script]
-    if options:
-        yield f"    # The parameters were read off the options in {script}: look them over."
-        for option in options:
-            if not option.is_switch and not option.type.startswith("list"):
-                words += [option.flag, f"{{{option.name}}}"]
-    needs_all = any(option.is_switch or option.type.startswith("list") for option in options)
-    if needs_all or any(option.default is None and not option.required for option in options):
-        words = [*words[:2], "{args}"]
+    parameters = {option.name: fields for option in options if (fields := _fields(option)) is not None}
+    left_out = [option.flag for option in options if option.name not in parameters]
+    # A name such as `-c import os.py` would be an option to the interpreter, and braces would be placeholders.
+    safe = ("./" if script.startswith("-") else "") + script.replace("{", "{{").replace("}", "}}")
+    words = ["python" if script.endswith(".py") else "bash", safe]
+    if parameters:
+        yield f"    # The parameters were read off the options in {one_line(script)}: look them over."
+        words.append("{args}")
+    if left_out:
+        yield f"    # Left out, since they do not take their values as `--name value`: {', '.join(left_out)}"
     yield f"    command: {_flow(words)}"
-    if options:
+    if parameters:
         yield "    parameters:"
-        for option in options:
-            yield f"      {option.name}: {_parameter(option)}"
+        for parameter, fields in parameters.items():
+            yield f"      {_scalar(parameter)}: {_flow(fields)}"
 
 
-def _parameter(option: ScriptOption) -> str:
+def _fields(option: ScriptOption) -> dict[str, Any] | None:
+    """The parameter that hands the option over, as the manifest declares it; ``None`` when none does."""
+    if option.misfit is not None or option.name in ("args", "overrides"):
+        return None
     fields: dict[str, Any] = {"type": option.type}
-    if option.default is not None and option.default is not ...:
-        fields["default"] = option.default
-    elif not option.required:
-        fields.update({"default": []} if option.type.startswith("list") else {"type": option.type + "?"})
     if option.choices is not None:
         fields["choices"] = option.choices
+    if option.default is not None:
+        fields["default"] = option.default
+    elif not option.required and option.type.startswith("list"):
+        fields["default"] = []
+    elif not option.required:
+        fields["type"] += "?"
     if option.description is not None:
         fields["description"] = option.description
-    return _flow(fields)
+    try:
+        json.dumps(fields)
+        if not PARAMETER_NAME.fullmatch(option.name):
+            return None
+        Parameter.model_validate(fields)
+    except ValueError:  # pydantic's ValidationError is one
+        return None
+    return fields
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts that YAML 1.2 reads back as texts: PyYAML's own quotes are those that YAML 1.1 needs."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = None if isinstance(resolve_scalar(text, None, plain=True), str) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000, sort_keys=False)
-    return text.strip().removesuffix("...").strip()
+    options: dict[str, Any] = {"default_flow_style": True, "allow_unicode": True, "width": 10_000, "sort_keys": False}
+    text = yaml.dump(value, Dumper=_Dumper, **options)
+    return str(text).strip().removesuffix("...").strip()
 
 
 def _scalar(text: str) -> str:

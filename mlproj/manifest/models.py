@@ -152,7 +152,9 @@ class Parameter(Section):
                 re.compile(self.pattern)
             except re.error as error:
                 raise PydanticCustomError(
-                    "pattern", "a regular expression; this one is broken: {why}", {"why": str(error), "key": "pattern"}
+                    "pattern",
+                    "a regular expression; this one is broken: {why}",
+                    {"why": str(error), "key": "pattern"},
                 ) from None
         return self
 
@@ -261,7 +263,8 @@ def _spec_or_name(value: Any) -> str:
 
 
 SpecOrName = Annotated[
-    Annotated[EnvironmentSpec, Tag("specification")] | Annotated[str, Tag("name")], Discriminator(_spec_or_name)
+    Annotated[EnvironmentSpec, Tag("specification")] | Annotated[str, Tag("name")],
+    Discriminator(_spec_or_name),
 ]
 
 

@@ -17,6 +17,12 @@ _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MOST_DIGITS = 4000  # below the length at which Python refuses to read an int (sys.get_int_max_str_digits)
 
 _CORE = "tag:yaml.org,2002:"
+_TAGGED: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "null": (type(None),),
+}
 
 
 def resolve_scalar(text: str, tag: str | None, *, plain: bool) -> Any:
@@ -30,11 +36,11 @@ def resolve_scalar(text: str, tag: str | None, *, plain: bool) -> Any:
         return _core_value(text)
     if tag == _CORE + "str":
         return text
-    value = _core_value(text)
-    expected = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}.get(tag.removeprefix(_CORE))
+    value: Any = _core_value(text)
+    expected = _TAGGED.get(tag.removeprefix(_CORE))
     if expected is None:
         raise ValueError(f"the tag `{tag}`: only plain values belong in a manifest, no tags")
-    if not isinstance(value, expected) or (isinstance(value, bool) and tag != _CORE + "bool"):
+    if not any(type(value) is kind for kind in expected):
         raise ValueError(f"`{text}` is no {tag.removeprefix(_CORE)}")
     return float(value) if tag == _CORE + "float" else value
 

@@ -9,13 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_TYPES = {"int": "int", "float": "float", "str": "str", "bool": "bool", "Path": "path", "INT": "int", "FLOAT": "float"}
+_TYPES = {
+    "int": "int",
+    "float": "float",
+    "str": "str",
+    "bool": "bool",
+    "Path": "path",
+    "INT": "int",
+    "FLOAT": "float",
+}
 _LARGEST_SCRIPT = 1 << 20
 
 
 @dataclass(frozen=True)
 class ScriptOption:
-    """One option of a script: its flag as written, and the parameter that it would make."""
+    """One option of a script: its flag as written, and the parameter that it would make.
+
+    ``misfit`` says why no parameter can hand it over as ``{args}`` writes values: then it is to be left out.
+    """
 
     flag: str
     name: str
@@ -24,7 +35,7 @@ class ScriptOption:
     required: bool = False
     choices: list[Any] | None = None
     description: str | None = None
-    is_switch: bool = False
+    misfit: str | None = None
 
 
 def options_of(script: Path) -> list[ScriptOption]:
@@ -60,22 +71,39 @@ def _declared(call: ast.Call) -> ScriptOption | None:
     if not long:
         return None
     keywords = {each.arg: each.value for each in call.keywords if each.arg}
-    flag = long[0].partition("/")[0]
+    flag, _, off = long[0].partition("/")
+    action = _constant(keywords.get("action"))
     default = _constant(keywords.get("default"))
-    switch = _constant(keywords.get("action")) == "store_true" or _constant(keywords.get("is_flag")) is True
+    optional_switch = getattr(keywords.get("action"), "attr", None) == "BooleanOptionalAction"
+    switch = action == "store_true" or _constant(keywords.get("is_flag")) is True or bool(off) or optional_switch
+    several = action in ("append", "extend") or _constant(keywords.get("multiple")) is True
     kind = "bool" if switch else _type(keywords.get("type"), default)
-    several = _constant(keywords.get("nargs")) in ("*", "+") or _constant(keywords.get("multiple")) is True
     choices = _constant(keywords.get("choices"))
+    if choices is not None and kind == "str" and not all(isinstance(each, str) for each in choices):
+        kind = _type(None, choices[0])
     return ScriptOption(
-        flag,
-        flag[2:],
+        flag.strip(),
+        flag.strip()[2:],
         f"list[{kind}]" if several else kind,
         False if switch and default is None else default,
         required=_constant(keywords.get("required")) is True,
         choices=choices if isinstance(choices, list) else None,
         description=_text(_constant(keywords.get("help"))),
-        is_switch=switch,
+        misfit=_misfit(keywords, switch=switch, default=default),
     )
+
+
+def _misfit(keywords: dict[str, ast.expr], *, switch: bool, default: Any) -> str | None:
+    action = _constant(keywords.get("action"))
+    if action not in (None, "store", "store_true", "append", "extend") and not switch:
+        return f"its action is {action}"
+    if _constant(keywords.get("nargs")) not in (None, 1, "?"):
+        return "it takes several words at once"
+    if switch and default is True:
+        return "it is on unless switched off"
+    if switch or keywords.get("type") is None or not isinstance(keywords["type"], ast.Call):
+        return None
+    return "its type is made by a call"
 
 
 def _is_typer_command(function: ast.FunctionDef) -> bool:
@@ -98,7 +126,9 @@ def _of_signature(function: ast.FunctionDef) -> Iterator[ScriptOption]:
             value = _constant(default.args[0])
         kind = _type(argument.annotation, value)
         flag = "--" + argument.arg.replace("_", "-")
-        yield ScriptOption(flag, flag[2:], kind, value, required=value is ..., is_switch=kind == "bool")
+        misfit = "it is on unless switched off" if kind == "bool" and value is True else None
+        default_value = None if value is ... else value
+        yield ScriptOption(flag, flag[2:], kind, default_value, required=value is ..., misfit=misfit)
 
 
 def _type(node: ast.expr | None, default: Any) -> str:

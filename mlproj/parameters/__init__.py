@@ -1,0 +1,1 @@
+"""Parameters: from raw values to a typed configuration and a rendered command."""

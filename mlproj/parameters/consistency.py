@@ -30,9 +30,11 @@ def _parameter(loaded: LoadedManifest, at: KeyPath, parameter: Parameter) -> Ite
         yield loaded.document.diagnostic(message, at, key=True)
     broken = [*_broken_choices(loaded, at, parameter), *_broken_bounds(loaded, at, parameter)]
     yield from broken
-    if broken or "default" not in parameter.model_fields_set:
+    if "default" not in parameter.model_fields_set:
         return
-    problem = _problem(parameter, parameter.default)
+    # Beside a broken constraint the default is held to the type alone.
+    judged = Parameter(type=parameter.type) if broken else parameter
+    problem = _problem(judged, parameter.default)
     if problem is not None:
         yield loaded.document.diagnostic(f"the default does not fit: {problem}", (*at, "default"))
 
@@ -102,7 +104,7 @@ def _texts(entry_point: EntryPoint, place: KeyPath) -> Iterator[tuple[KeyPath, s
 
 
 def _command_text(loaded: LoadedManifest, place: KeyPath, entry_point: EntryPoint) -> Iterator[Diagnostic]:
-    assert isinstance(entry_point.command, str)  # noqa: S101  the caller asked
+    assert isinstance(entry_point.command, str)
     if entry_point.shell is not None:
         from mlproj.parameters.shell import check_for_bash
 

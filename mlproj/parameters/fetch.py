@@ -105,5 +105,5 @@ def _download(
         if scratch_folder.is_dir():
             scratch_folder.rmdir()
     kept = _kept(cache, digest)
-    assert kept is not None  # noqa: S101  the folder was renamed into place above, or was there
+    assert kept is not None
     return digest, kept

@@ -12,6 +12,7 @@ from mlproj.errors import UsageError
 from mlproj.manifest.diagnostics import ManifestError
 from mlproj.manifest.document import read_document
 from mlproj.text import one_line
+from mlproj.toml import parse_toml
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,7 @@ def _read_json(path: Path) -> dict[str, Given]:
 
 
 def _read_toml(path: Path) -> dict[str, Given]:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
-    return _mapping(path, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+    return _mapping(path, parse_toml(path.read_text(encoding="utf-8-sig")))
 
 
 def _mapping(path: Path, data: Any) -> dict[str, Given]:

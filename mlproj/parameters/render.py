@@ -9,7 +9,13 @@ from typing import Any
 
 from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import Config
-from mlproj.parameters.template import EVERY_FLAG, EVERY_OVERRIDE, WHOLE_WORDS, Piece, Placeholder, parse_template
+from mlproj.parameters.template import (
+    EVERY_FLAG,
+    WHOLE_WORDS,
+    Piece,
+    Placeholder,
+    parse_template,
+)
 from mlproj.parameters.values import text_of
 
 MASK = "•••"
@@ -17,12 +23,12 @@ MASK = "•••"
 
 @dataclass(frozen=True)
 class RenderedCommand:
-    """What to start: ``argv`` and variables to add. ``shown`` is the argv with secrets masked, for record and screen."""
+    """What to start: ``argv`` and variables to add. ``shown`` is the argv with secrets masked, for people to see."""
 
     argv: tuple[str, ...] = field(repr=False)
     shown: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict, repr=False)
-    shell: str | None = None
+    interpreter: str | None = None
 
 
 def render(entry_point: EntryPoint, config: Config, extra: Sequence[str] = ()) -> RenderedCommand:
@@ -33,10 +39,10 @@ def render(entry_point: EntryPoint, config: Config, extra: Sequence[str] = ()) -
     if entry_point.shell is not None:
         from mlproj.parameters.shell import rewrite_for_bash
 
-        assert isinstance(entry_point.command, str)  # noqa: S101  the manifest's model refuses a list here
+        assert isinstance(entry_point.command, str)
         script, variables = rewrite_for_bash(entry_point.command, entry_point.parameters, config, extra)
-        argv = ("bash", "-euo", "pipefail", "-c", script, "bash")
-        return RenderedCommand(argv, argv, variables, shell="bash")
+        under_bash = ("bash", "-euo", "pipefail", "-c", script, "bash")
+        return RenderedCommand(under_bash, under_bash, variables, interpreter="bash")
     argv: list[str] = []
     shown: list[str] = []
     for word in command_words(entry_point.command):
@@ -106,10 +112,15 @@ def _hydra(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_hydra(item) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_hydra_text(str(key))}:{_hydra(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{_hydra_key(str(key))}:{_hydra(item)}" for key, item in value.items()) + "}"
     if isinstance(value, str):
         return _hydra_text(value)
     return text_of(value)
+
+
+def _hydra_key(text: str) -> str:
+    """A mapping's key, which Hydra's grammar takes without quotes only, with backslashes before what it means."""
+    return "".join("\\" + letter if letter in "\\()[]{}:=, \t" else letter for letter in text)
 
 
 def _hydra_text(text: str) -> str:
@@ -124,9 +135,7 @@ def _hydra_text(text: str) -> str:
         if letter == "\\":
             backslashes += 1
             continue
-        if letter == "'":
-            result.append("\\" * (2 * backslashes + 1) + letter)
-        elif letter == "$" and text.startswith("${", index):
+        if letter == "'" or (letter == "$" and text.startswith("${", index)):
             result.append("\\" * (2 * backslashes + 1) + letter)
         else:
             result.append("\\" * backslashes + letter)

@@ -21,7 +21,23 @@ from mlproj.parameters.values import text_of
 _INERT_TYPES = ("int", "float", "bool")
 # Builtins that execute their arguments, or evaluate them as names whose subscripts are arithmetic.
 _EVALUATING = frozenset(
-    "eval let trap source . alias declare typeset local readonly unset read mapfile readarray getopts".split()
+    [
+        "eval",
+        "let",
+        "trap",
+        "source",
+        ".",
+        "alias",
+        "declare",
+        "typeset",
+        "local",
+        "readonly",
+        "unset",
+        "read",
+        "mapfile",
+        "readarray",
+        "getopts",
+    ]
 )
 _PREFIXES = frozenset(("command", "builtin", "exec", "env", "nohup", "time", "sudo", "nice", "!"))
 _SHELL_OR_LANGUAGE = re.compile(r"(.*/)?((ba|da|z|k)?sh|python[\d.]*|perl|ruby|node|Rscript|R|julia|php|lua)")
@@ -217,7 +233,7 @@ class _Reader:
         if rest.startswith("$["):
             return self._push("arithmetic", 2)
         if letter == "`":
-            return self._backtick(top)
+            return self._backtick()
         if top.kind == "double":
             return self._pop() if letter == '"' else self._add(top, letter)
         if rest.startswith("$'") and top.kind != "parameter":
@@ -249,7 +265,7 @@ class _Reader:
     def _until_quote(self, top: _Context, letter: str) -> int:
         return self._pop() if letter == "'" else self._add(top, letter)
 
-    def _backtick(self, top: _Context) -> int:
+    def _backtick(self) -> int:
         if any(context.kind == "substitution" and context.depth < 0 for context in self.stack):
             while self.stack[-1].depth >= 0:
                 self.stack.pop()

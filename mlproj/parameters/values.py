@@ -13,7 +13,9 @@ from mlproj.text import one_line
 
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 _INT = re.compile(r"[+-]?\d+(_\d+)*", re.ASCII)
-_FLOAT = re.compile(r"[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)([eE][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.I | re.A)
+_FLOAT = re.compile(
+    r"[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)([eE][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.IGNORECASE | re.ASCII
+)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _LONGEST_INT = 4000
@@ -166,6 +168,9 @@ def _item_from_data(base: str, data: Any) -> Any:
         return data.isoformat()
     if isinstance(data, str) and base not in ("int", "float", "bool"):
         return _item_from_text(base, data)
+    if isinstance(data, str) and base in ("int", "float") and _INT.fullmatch(data) and "_" in data:
+        plain = data.replace("_", "")
+        raise InvalidValueError(f"expected {_expected(base)}; `{data}` is a text in YAML 1.2: write {plain}")
     raise InvalidValueError(f"expected {_expected(base)}; found {_shown(base, data)}")
 
 

@@ -10,6 +10,8 @@ Protocol, over the socket whose descriptor is the first argument: one JSON line 
 ``{"started": pid}`` or ``{"failed": [errno, what]}``, ``{"exited": status, …}`` and, once nothing is left, end of file.
 """
 
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import json
@@ -22,17 +24,21 @@ import sys
 import termios
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_WHEN_ALONE = 5.0
 
 
-def _prctl(option, value):
+def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _descendants():
+def _descendants() -> list[int]:
     """Every living process below this one, children first."""
     parents = {}
     if sys.platform == "linux":
@@ -64,7 +70,7 @@ def _descendants():
     return found
 
 
-def _start(order):
+def _start(order: dict[str, Any]) -> tuple[int | None, list[Any] | None]:
     """Fork and exec the command; gives its pid, or the error number and the thing that could not be had."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -102,14 +108,14 @@ def _start(order):
     return pid, None
 
 
-def _send_group(pid, number):
+def _send_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
 
 
-def _send_all(number):
+def _send_all(number: int) -> None:
     for pid in _descendants():
         try:
             os.kill(pid, number)
@@ -120,23 +126,25 @@ def _send_all(number):
 class Watch:
     """What the guardian knows while the command lives."""
 
-    def __init__(self, pid, timeout, grace):
+    def __init__(self, pid: int, timeout: float | None, grace: float) -> None:
         self.pid = pid
         self.grace = grace
-        self.exited = None
-        self.kill_at = None
+        self.exited: int | None = None
+        self.kill_at: float | None = None
         self.timeout_at = None if timeout is None else time.monotonic() + timeout
         self.timed_out = False
         self.alone = False
 
-    def end(self, number, grace):
+    def end(self, number: int, grace: float) -> None:
+        """Send the command a signal, and have all killed that is left after ``grace`` seconds."""
         if self.exited is None:
             _send_group(self.pid, number)
             # A stopped command gets no signal but SIGKILL before it is continued.
             _send_group(self.pid, signal.SIGCONT)
         self.kill_at = min(self.kill_at or float("inf"), time.monotonic() + grace)
 
-    def reap(self):
+    def reap(self) -> None:
+        """Take note of every child that has ended: the command, and orphans of its that were adopted."""
         while True:
             try:
                 pid, status, _ = os.wait4(-1, os.WNOHANG)
@@ -147,12 +155,13 @@ class Watch:
             if pid == self.pid:
                 self.exited = status
 
-    def next_deadline(self):
+    def next_deadline(self) -> float | None:
+        """When there will be something to do, whatever comes in."""
         deadlines = [self.kill_at, None if self.exited is not None else self.timeout_at]
         return min((each for each in deadlines if each is not None), default=None)
 
 
-def _serve(channel, watch):
+def _serve(channel: socket.socket, watch: Watch) -> None:
     """Pass signals on, keep time, and return once neither the command nor anything it started is left."""
     wakeup, wakeup_writer = os.pipe()
     os.set_blocking(wakeup, False)
@@ -186,11 +195,12 @@ def _serve(channel, watch):
             # An adopted orphan's end is told by SIGCHLD, but not that of a process two steps below.
             deadline = min(deadline or float("inf"), now + 0.05)
         wait = None if deadline is None else max(0.0, deadline - now)
-        ready, _, _ = select.select([wakeup] if watch.alone else [wakeup, channel], [], [], wait)
+        listened_to: list[Any] = [wakeup] if watch.alone else [wakeup, channel]
+        ready, _, _ = select.select(listened_to, [], [], wait)
         if wakeup in ready:
             os.read(wakeup, 4096)
         if channel in ready:
-            data = channel.recv(65536)
+            data = _receive(channel)
             if not data:
                 watch.alone = True
                 watch.end(signal.SIGTERM, min(watch.grace, GRACE_WHEN_ALONE))
@@ -200,29 +210,45 @@ def _serve(channel, watch):
                 _obey(json.loads(line), watch)
 
 
-def _obey(order, watch):
+def _obey(order: dict[str, Any], watch: Watch) -> None:
     if "end" in order:
         watch.end(order["end"], order["grace"])
     elif watch.exited is None:
         _send_group(watch.pid, order["signal"])
 
 
-def _tell(channel, event):
+def _receive(channel: socket.socket) -> bytes:
+    """What has come over the channel; nothing when mlproj is gone, also when it died with events unread."""
+    try:
+        return channel.recv(1 << 20)
+    except ConnectionResetError:
+        return b""
+
+
+def _tell(channel: socket.socket, event: dict[str, Any]) -> None:
     try:
         channel.sendall(json.dumps(event).encode() + b"\n")
     except OSError:
         pass
 
 
-def main():
+def main() -> None:
+    """Wait for the order, run it, serve until nothing is left."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU, signal.SIGPIPE):
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGTTOU,
+        signal.SIGPIPE,
+    ):
         signal.signal(number, signal.SIG_IGN)
     os.setsid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     received = b""
     while not received.endswith(b"\n"):
-        data = channel.recv(1 << 20)
+        data = _receive(channel)
         if not data:
             return
         received += data
@@ -235,7 +261,7 @@ def main():
     for descriptor in (0, 1, 2):
         if descriptor != order["terminal"]:
             os.dup2(null, descriptor)
-    if failure is not None:
+    if pid is None:
         _tell(channel, {"failed": failure})
         return
     _tell(channel, {"started": pid})

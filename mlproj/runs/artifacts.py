@@ -94,9 +94,7 @@ def _kept(
         with suppress(OSError):
             target.unlink()
         reason = one_line(error.strerror or error)
-        collected.problems.append(
-            f"output {one_line(request.name)}: {one_line(found.path)} was not kept: {reason}"
-        )
+        collected.problems.append(f"output {one_line(request.name)}: {one_line(found.path)} was not kept: {reason}")
         return None
     return copies[found.path]
 
@@ -114,9 +112,7 @@ def _note_stale(request: OutputRequest, files: list[FoundFile], started: float, 
     if old:
         first = one_line(old[0].path)
         which = first if len(old) == 1 else f"{plural(len(old), 'file')} ({first}, …)"
-        collected.notes.append(
-            f"output {one_line(request.name)}: {which} was there before the run and is unchanged"
-        )
+        collected.notes.append(f"output {one_line(request.name)}: {which} was there before the run and is unchanged")
 
 
 def _logged_files(artifacts: Path) -> list[str]:
@@ -134,7 +130,5 @@ def _own(artifacts: Path, path: str, collected: Collected) -> FileRecord | None:
             return None
         return FileRecord(Path(path).as_posix(), target.stat().st_size, sha256_of_file(target))
     except OSError as error:
-        collected.notes.append(
-            f"artifact {one_line(path)} is not recorded: {one_line(error.strerror or error)}"
-        )
+        collected.notes.append(f"artifact {one_line(path)} is not recorded: {one_line(error.strerror or error)}")
         return None

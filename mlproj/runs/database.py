@@ -69,9 +69,7 @@ def open_database(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> s
                 # Changing the journal does not wait for others as a transaction does; the file lock does.
                 with locks.exclusive(path.parent / "store.lock"):
                     _set_up(connection, journal, migrations)
-            connection.execute(
-                "PRAGMA synchronous = NORMAL" if journal == "wal" else "PRAGMA synchronous = FULL"
-            )
+            connection.execute("PRAGMA synchronous = NORMAL" if journal == "wal" else "PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
             raise
@@ -175,12 +173,8 @@ def _explanation(folder: Path, problem: str) -> StoreError:
             f"the database of the store {shown} was in use by another process for too long",
             hint="Try again; if it stays so, look for a process that hangs with the store open.",
         )
-    if any(
-        word in problem for word in ("malformed", "not a database", "no such", "already exists", "corrupt")
-    ):
-        return StoreError(
-            f"the database of the store {shown} is damaged: {one_line(problem)}", hint=REBUILD_HINT
-        )
+    if any(word in problem for word in ("malformed", "not a database", "no such", "already exists", "corrupt")):
+        return StoreError(f"the database of the store {shown} is damaged: {one_line(problem)}", hint=REBUILD_HINT)
     return StoreError(f"the store {shown} cannot be used: {one_line(problem)}")
 
 

@@ -97,11 +97,7 @@ def resolve_key(text: str, key: Key) -> tuple[str, str]:
     whole = _ALIASES.get(whole.lower(), whole.lower())
     if whole in ATTRIBUTES:
         return "", whole
-    if (
-        section
-        and section not in _SECTIONS
-        and not any(each.startswith(f"{section}.") for each in ATTRIBUTES)
-    ):
+    if section and section not in _SECTIONS and not any(each.startswith(f"{section}.") for each in ATTRIBUTES):
         near = did_you_mean(section, ["metrics", "params", "tags", "attributes"])
         refuse(text, key.token, f"there is no `{one_line(key.section)}` of a run.{near}", _KEYS_HINT)
     shown, near = one_line(name), did_you_mean(whole, [*ATTRIBUTES, *_ALIASES]).strip()
@@ -178,8 +174,7 @@ def _on_text(text: str, node: Comparison, number_column: str | None) -> Sql:
 
 
 _TAG_NUMBER = (
-    "CASE WHEN each.value GLOB '*[0-9]*' AND NOT each.value GLOB '*[^-+0-9.eE]*' "
-    "THEN CAST(each.value AS REAL) END"
+    "CASE WHEN each.value GLOB '*[0-9]*' AND NOT each.value GLOB '*[^-+0-9.eE]*' THEN CAST(each.value AS REAL) END"
 )
 
 

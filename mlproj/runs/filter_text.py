@@ -74,9 +74,7 @@ _TOKEN = re.compile(
 _COMPARISONS = {"==": "=", "<>": "!="} | {sign: sign for sign in ("=", "!=", "<", "<=", ">", ">=")}
 _AGE_UNITS = ["s", "m", "h", "d", "w"]
 _AGE_UNITS += [
-    unit + ending
-    for unit in ("sec", "second", "min", "minute", "hour", "day", "week")
-    for ending in ("", "s")
+    unit + ending for unit in ("sec", "second", "min", "minute", "hour", "day", "week") for ending in ("", "s")
 ]
 
 
@@ -233,9 +231,7 @@ def _comparison(reader: _Reader) -> Node:
 def _key(reader: _Reader) -> Key:
     token = reader.next()
     if token.kind != "word":
-        refuse(
-            reader.text, token, f"a key such as `metrics.rmse` or `status` is expected, not {_shown(token)}"
-        )
+        refuse(reader.text, token, f"a key such as `metrics.rmse` or `status` is expected, not {_shown(token)}")
     section, dot, name = token.value.partition(".")
     quoted = reader.peek()
     if dot and not name and quoted.kind in ("key", "text") and quoted.column == token.end:

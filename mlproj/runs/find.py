@@ -46,9 +46,7 @@ def find(store: Store, name: str, *, trashed: bool = False) -> RunRecord:
         return load(store, ids[0])
     where = "in the trash" if trashed else "in the store"
     if not ids:
-        raise RunNotFoundError(
-            f"there is no run `{one_line(name)}` {where}", hint=_hint(store, name, trashed)
-        )
+        raise RunNotFoundError(f"there is no run `{one_line(name)}` {where}", hint=_hint(store, name, trashed))
     lines = "\n".join(f"  {_described(store, run_id)}" for run_id in ids[:_LISTED])
     more = "" if len(ids) <= _LISTED else "\n  …"
     raise RunNotFoundError(f"`{one_line(name)}` is the name of more than one run:\n{lines}{more}")
@@ -71,9 +69,7 @@ def _named(store: Store, name: str, trashed: bool) -> list[str]:
     prefix = name.lower()
     if re.fullmatch("[0-9a-f]{1,32}", prefix):
         # `g` is the character after the last hexadecimal one.
-        ids += [
-            row[0] for row in _rows(store, f"{statement} id >= ? AND id < ? LIMIT 50", prefix, prefix + "g")
-        ]
+        ids += [row[0] for row in _rows(store, f"{statement} id >= ? AND id < ? LIMIT 50", prefix, prefix + "g")]
     return list(dict.fromkeys(ids))
 
 

@@ -72,10 +72,7 @@ def param_columns(value: Any) -> tuple[str, float | None]:
     """A parameter's value as text (a string as it is, anything else as JSON) and, where it
     reads as one, a number.
     """
-    if isinstance(value, str):
-        text = plain(value)
-    else:
-        text = plain(json.dumps(value, ensure_ascii=False, default=str))
+    text = plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
     return text, number_in(text)
 
 

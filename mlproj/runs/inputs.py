@@ -55,9 +55,7 @@ def hash_inputs(patterns: Sequence[str], project: Path, cache: Path) -> HashedIn
     return hashed
 
 
-def _hash_one(
-    pattern: str, project: Path, connection: sqlite3.Connection | None, hashed: HashedInputs
-) -> None:
+def _hash_one(pattern: str, project: Path, connection: sqlite3.Connection | None, hashed: HashedInputs) -> None:
     expansion = expand(pattern, project, None)
     said = [f"input {note}" for note in expansion.notes]
     if not expansion.exists:
@@ -118,7 +116,5 @@ def _digest(path: Path, found: FoundFile, connection: sqlite3.Connection | None)
     unchanged = (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
     if unchanged and time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_AFTER_S:
         with suppress(sqlite3.Error, OverflowError):
-            connection.execute(
-                "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?)", (name, *identity, digest)
-            )
+            connection.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?)", (name, *identity, digest))
     return digest

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,15 @@ class Intake:
     """The open end of one run's metrics file. Made by ``open_intake``; used by one thread."""
 
     def __init__(
-        self, store: Store, number: int, path: Path, offset: int, summaries: dict[str, Summary]
+        self,
+        store: Store,
+        number: int,
+        path: Path,
+        offset: int,
+        summaries: dict[str, Summary],
+        mask: Callable[[bytes], bytes],
     ) -> None:
-        self._store, self._number, self._path = store, number, path
+        self._store, self._number, self._path, self._mask = store, number, path, mask
         self._offset, self._line_number, self._skipping = offset, 0, False
         self._summaries = summaries
         self._params: dict[str, Any] = {}
@@ -139,9 +145,7 @@ class Intake:
             return None
         identity = (status.st_dev, status.st_ino)
         if status.st_size < self._offset or self._identity not in (None, identity):
-            self._notices[
-                "the metrics file was written anew while the run ran; it is meant to be appended to"
-            ] = None
+            self._notices["the metrics file was written anew while the run ran; it is meant to be appended to"] = None
             self._offset, self._line_number, self._skipping = 0, 0, False
         self._identity = identity
         if status.st_size <= self._offset:
@@ -182,7 +186,7 @@ class Intake:
 
     def _take(self, batch: _Batch, line: bytes, now_ms: int) -> None:
         try:
-            logged = parse_line(line)
+            logged = parse_line(self._mask(line))
             held = len(self._params) + len(self._tags) + len(batch.params) + len(batch.tags)
             if (logged.params or logged.tags) and held > MOST_METRICS:
                 raise ValueError(f"more than {MOST_METRICS} parameters and tags")
@@ -251,15 +255,20 @@ class Intake:
         )
 
 
-def open_intake(store: Store, run_id: str, path: Path) -> Intake:
-    """Begin, or go on after a crash, to take in the metrics file ``path`` of a run that is in the store."""
+def _as_it_is(line: bytes) -> bytes:
+    return line
+
+
+def open_intake(store: Store, run_id: str, path: Path, mask: Callable[[bytes], bytes] = _as_it_is) -> Intake:
+    """Begin, or go on after a crash, to take in the metrics file ``path`` of a run that is in the store.
+
+    ``mask`` takes secrets out of each line before it is read.
+    """
     from mlproj.runs.database import explained
 
     with explained(store.folder):
         number = number_of(store.connection, run_id)
-        row = store.connection.execute(
-            "SELECT metrics_offset FROM runs WHERE number = ?", (number,)
-        ).fetchone()
+        row = store.connection.execute("SELECT metrics_offset FROM runs WHERE number = ?", (number,)).fetchone()
         rows = store.connection.execute(
             "SELECT name, value, step, at_ms, minimum, maximum, points FROM metrics WHERE run = ?", (number,)
         )
@@ -276,23 +285,19 @@ def open_intake(store: Store, run_id: str, path: Path) -> Intake:
         }
     if row is None:
         raise StoreError(f"run {one_line(run_id)} is not in the store")
-    return Intake(store, number, path, row[0], summaries)
+    return Intake(store, number, path, row[0], summaries, mask)
 
 
 def _write_points(connection: sqlite3.Connection, number: int, batch: _Batch) -> None:
     connection.executemany("INSERT INTO metric_points VALUES (?, ?, ?, ?, ?)", batch.points)
-    connection.executemany(
-        "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(number, batch)
-    )
+    connection.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(number, batch))
     params = [(number, plain(name), *param_columns(value)) for name, value in batch.params.items()]
     connection.executemany("INSERT OR IGNORE INTO params VALUES (?, ?, ?, ?)", params)
     for name, tag in batch.tags.items():
         if tag is None:
             connection.execute("DELETE FROM tags WHERE run = ? AND name = ?", (number, plain(name)))
         else:
-            connection.execute(
-                "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", (number, plain(name), plain(tag))
-            )
+            connection.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", (number, plain(name), plain(tag)))
     connection.execute("UPDATE runs SET metrics_offset = ? WHERE number = ?", (batch.offset, number))
 
 

@@ -27,10 +27,7 @@ def metric_names(store: Store, run_id: str) -> list[str]:
     """The names of all metrics that a run has points of."""
     with explained(store.folder):
         number = number_of(store.connection, run_id)
-        return [
-            str(row[0])
-            for row in store.connection.execute("SELECT name FROM metrics WHERE run = ?", (number,))
-        ]
+        return [str(row[0]) for row in store.connection.execute("SELECT name FROM metrics WHERE run = ?", (number,))]
 
 
 def sparkline(values: Sequence[float], width: int = 20) -> str:

@@ -95,15 +95,11 @@ class _Walk:
             elif real in above:
                 self._note(path, "leads in a circle and was not followed")
             elif link and self.linked_folders >= _MOST_LINKED_FOLDERS:
-                self._note(
-                    path, f"is one of more than {_MOST_LINKED_FOLDERS} linked folders and was not followed"
-                )
+                self._note(path, f"is one of more than {_MOST_LINKED_FOLDERS} linked folders and was not followed")
             else:
                 self.linked_folders += link
                 for name in sorted(os.listdir(whole)):  # noqa: PTH208
-                    yield from self.files_at(
-                        name if path == "." else f"{path.rstrip('/')}/{name}", above | {real}
-                    )
+                    yield from self.files_at(name if path == "." else f"{path.rstrip('/')}/{name}", above | {real})
         except FileNotFoundError:
             if os.path.lexists(whole):
                 self._note(path, "is a link that leads nowhere")

@@ -40,9 +40,7 @@ def search_ids(
     joins, terms, join_values = compile_order(order_by) if order_by.strip() else ("", "", [])
     where = "IS NOT NULL" if trashed else "IS NULL"
     order = f"{terms}, runs.id DESC" if terms else "runs.id DESC"
-    statement = (
-        f"SELECT runs.id FROM runs {joins} WHERE runs.deleted_at {where} AND {condition} ORDER BY {order}"  # noqa: S608
-    )
+    statement = f"SELECT runs.id FROM runs {joins} WHERE runs.deleted_at {where} AND {condition} ORDER BY {order}"  # noqa: S608
     if limit is not None:
         statement += " LIMIT ?"
         values = [*values, max(0, min(limit, 1 << 60))]
@@ -63,7 +61,7 @@ def search(
     for run_id in search_ids(store, filter_text, order_by, limit, trashed=trashed):
         try:
             records.append(load(store, run_id))
-        except StoreError as error:  # noqa: PERF203  one unreadable run must not hide the others
+        except StoreError as error:
             unread.append(error.message)
     hints = [] if records else unknown_names(store, filter_text)
     return Found(records, unread, hints)

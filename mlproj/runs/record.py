@@ -115,9 +115,7 @@ class SupervisorRecord:
     host: str | None = _said("The machine it is on", default=None)
     boot: str | None = _said("The boot of that machine", default=None)
     child_pid: int | None = _said("Process id, and process group, of the command", default=None)
-    child_started: str | None = _said(
-        "When the command's process started, as the kernel says it", default=None
-    )
+    child_started: str | None = _said("When the command's process started, as the kernel says it", default=None)
 
 
 @dataclass(frozen=True)

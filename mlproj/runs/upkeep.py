@@ -148,9 +148,7 @@ def _replace_database(folder: Path, scratch: Path) -> None:
 
 def check(store: Store) -> list[str]:
     """What is wrong with the store, in words, and what to do about it; empty when it is sound."""
-    problems = [
-        f"the database is damaged: {each}" for each in integrity_problems(store.folder / DATABASE_NAME)
-    ]
+    problems = [f"the database is damaged: {each}" for each in integrity_problems(store.folder / DATABASE_NAME)]
     if problems:
         return [*problems, "`mlproj store rebuild` makes a new database from the runs' own folders"]
     with explained(store.folder):
@@ -159,14 +157,10 @@ def check(store: Store) -> list[str]:
         for files in _all_files(store.folder):
             seen.add(files.folder.name)
             problems += _problems_of(files, known=files.folder.name in rows)
-        problems += [
-            f"run {run_id} is in the database and its folder is gone" for run_id in sorted(rows - seen)
-        ]
+        problems += [f"run {run_id} is in the database and its folder is gone" for run_id in sorted(rows - seen)]
         begun = [each for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*") if _abandoned(each)]
     if begun:
-        problems.append(
-            f"{plural(len(begun), 'run')} died before they began: `mlproj gc` removes what is left"
-        )
+        problems.append(f"{plural(len(begun), 'run')} died before they began: `mlproj gc` removes what is left")
     return problems
 
 

@@ -31,7 +31,7 @@ def digest_of_folder(folder: Path) -> tuple[str, tuple[str, ...]]:
         status = entry.stat(follow_symlinks=False)
         encoded = name.encode("utf-8", "surrogateescape")
         if stat.S_ISLNK(status.st_mode):
-            content = os.readlink(entry.path).encode("utf-8", "surrogateescape")
+            content = os.fsencode(Path(entry.path).readlink())
             kind = b"link"
         elif not stat.S_ISREG(status.st_mode):
             continue

@@ -23,13 +23,27 @@ _SAFE = (
     *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false"),
     *("-c", "diff.external=", "-c", "log.showSignature=false", "-c", "protocol.allow=never"),
     *("-c", "core.sshCommand=false", "-c", "core.pager=cat", "-c", "core.quotePath=false"),
-    *("-c", "submodule.recurse=false", "-c", "status.submoduleSummary=false", "-c", "core.alternateRefsCommand="),
+    *(
+        "-c",
+        "submodule.recurse=false",
+        "-c",
+        "status.submoduleSummary=false",
+        "-c",
+        "core.alternateRefsCommand=",
+    ),
 )
 
 # Set by a git hook that runs mlproj, say: they would point git at another repository, or at a program to run.
 _REDIRECTING = frozenset(
     ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    + ("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_LITERAL_PATHSPECS")
+    + (
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_PREFIX",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_PAGER",
+        "GIT_LITERAL_PATHSPECS",
+    )
 )
 
 
@@ -60,7 +74,15 @@ def describe_worktree(folder: Path) -> Snapshot:
     call = ("--no-optional-locks", *_SAFE, *settings.neutralised)
     status = _git(
         folder,
-        [*call, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--ignore-submodules=dirty"]
+        [
+            *call,
+            "status",
+            "--porcelain=v2",
+            "--branch",
+            "-z",
+            "--untracked-files=all",
+            "--ignore-submodules=dirty",
+        ]
         + ["--no-renames", "--", "."],
     )
     commit: str | None = None
@@ -93,7 +115,9 @@ def commit_author(folder: Path) -> str | None:
         return None
 
 
-def _git(folder: Path, arguments: Sequence[str], environment: dict[str, str] | None = None, stdin: bytes = b"") -> bytes:
+def _git(
+    folder: Path, arguments: Sequence[str], environment: dict[str, str] | None = None, stdin: bytes = b""
+) -> bytes:
     inherited = {name: value for name, value in os.environ.items() if name not in _REDIRECTING}
     guarded = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
@@ -146,12 +170,20 @@ def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str])
     """The snapshot with the patch of its tracked changes and its untracked files, up to the limits in size."""
     top = repository_above(snapshot.folder) or snapshot.folder
     kept, left_out = _within_limits(top, untracked)
-    diff = ["diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=dirty"]
+    diff = [
+        "diff",
+        "--binary",
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-renames",
+        "--ignore-submodules=dirty",
+    ]
     base = snapshot.commit or _git(snapshot.folder, ["hash-object", "-t", "tree", "--stdin"]).decode().strip()
     environment: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mlproj-index-") as scratch:
         if kept:
-            # Untracked files enter the patch by way of a copy of the index, so that the repository's own stays as it is.
+            # Untracked files enter the patch by way of a copy of the index: the repository's own stays as it is.
             index = Path(scratch) / "index"
             located = _git(snapshot.folder, ["rev-parse", "--git-path", "index"]).decode("utf-8", "surrogateescape")
             original = snapshot.folder / located.removesuffix("\n")
@@ -164,7 +196,10 @@ def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str])
         patch = _git(snapshot.folder, [*call, *diff, base, "--", "."], environment)
     notes = snapshot.notes
     if len(patch) > LARGEST_PATCH:
-        notes = (*notes, f"the patch of the changes is larger than {LARGEST_PATCH >> 20} MiB: only its digest is kept")
+        notes = (
+            *notes,
+            f"the patch of the changes is larger than {LARGEST_PATCH >> 20} MiB: only its digest is kept",
+        )
     return Snapshot(
         **{
             **snapshot.__dict__,
@@ -180,9 +215,12 @@ def _within_limits(top: Path, untracked: list[str]) -> tuple[list[str], list[str
     kept, left_out, total = [], [], 0
     for name in sorted(untracked):
         status = (top / name).lstat() if os.path.lexists(top / name) else None
-        if status is None or name.endswith("/"):  # a nested repository is listed as a folder
-            left_out.append(name)
-        elif status.st_size > LARGEST_UNTRACKED_FILE or total + status.st_size > LARGEST_PATCH:
+        if (
+            status is None
+            or name.endswith("/")
+            or status.st_size > LARGEST_UNTRACKED_FILE
+            or total + status.st_size > LARGEST_PATCH
+        ):  # a nested repository is listed as a folder
             left_out.append(name)
         else:
             kept.append(name)

@@ -36,9 +36,7 @@ def with_totals(record: RunRecord, totals: Totals) -> RunRecord:
     notices = [*record.notices, *totals.notices]
     for name, value in totals.params.items():
         if name in record.parameters and record.parameters[name] != value:
-            notices.append(
-                f"the run logged another value of its parameter {one_line(name)}; the declared one stays"
-            )
+            notices.append(f"the run logged another value of its parameter {one_line(name)}; the declared one stays")
     tags = {name: value for name, value in record.tags.items() if name not in totals.removed_tags}
     return replace(
         record,

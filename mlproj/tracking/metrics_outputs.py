@@ -47,9 +47,7 @@ def read_metrics_file(path: Path) -> tuple[list[MetricPoint], list[str]]:
     return _with_bad(_from_rows(rows, shown), bad, shown)
 
 
-def _with_bad(
-    result: tuple[list[MetricPoint], list[str]], bad: int, shown: str
-) -> tuple[list[MetricPoint], list[str]]:
+def _with_bad(result: tuple[list[MetricPoint], list[str]], bad: int, shown: str) -> tuple[list[MetricPoint], list[str]]:
     points, notes = result
     return points, [*notes, f"{shown}: {plural(bad, 'line')} could not be read"] if bad else notes
 
@@ -79,9 +77,7 @@ def csv_rows(text: str, delimiter: str) -> Iterator[dict[str, Any]]:
     try:
         for row in csv.DictReader(text.splitlines(), delimiter=delimiter):
             yield {
-                name.strip(): value
-                for name, value in row.items()
-                if name and isinstance(value, str) and value.strip()
+                name.strip(): value for name, value in row.items() if name and isinstance(value, str) and value.strip()
             }
     except csv.Error:
         return

@@ -35,9 +35,7 @@ def compile_patterns(patterns: Mapping[str, str]) -> list[MetricPattern]:
         try:
             expression = re.compile(text)
         except (re.error, RecursionError, OverflowError) as error:
-            raise UsageError(
-                f"metrics: {one_line(name)}: not a regular expression: {one_line(error)}"
-            ) from error
+            raise UsageError(f"metrics: {one_line(name)}: not a regular expression: {one_line(error)}") from error
         if "value" not in expression.groupindex:
             hint = r"For example: loss: 'loss[:= ]+(?P<value>\S+)'"
             raise UsageError(f"metrics: {one_line(name)}: the expression has no group `value`", hint=hint)
@@ -90,9 +88,7 @@ class LineScanner:
         if took > LONGEST_SEARCH_S:
             self._patterns.remove(pattern)
             name = one_line(pattern.name)
-            self.notices.append(
-                f"the pattern of metric {name} took {took:.1f} s on one line and was not used again"
-            )
+            self.notices.append(f"the pattern of metric {name} took {took:.1f} s on one line and was not used again")
         return None if match is None else _point(pattern.name, match)
 
 

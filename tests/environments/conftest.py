@@ -95,18 +95,14 @@ class Asking:
 
     def prepare(self, policy: Policy | None = None, **keys: Any) -> Environment:
         self.said = []
-        found = environments.prepare(
-            self.spec(**keys), None, self.folder, policy or Policy(), self.said.append
-        )
+        found = environments.prepare(self.spec(**keys), None, self.folder, policy or Policy(), self.said.append)
         assert found.held is not None
         found.held.release()
         return found
 
     def lock(self, *, upgrade: bool = False, upgrade_packages: Sequence[str] = (), **keys: Any) -> Any:
         self.said = []
-        return environments.lock(
-            self.spec(**keys), None, self.folder, upgrade, upgrade_packages, self.said.append
-        )
+        return environments.lock(self.spec(**keys), None, self.folder, upgrade, upgrade_packages, self.said.append)
 
     def plan(self, policy: Policy | None = None, **keys: Any) -> Any:
         return environments.plan(self.spec(**keys), None, self.folder, policy or Policy())
@@ -124,9 +120,7 @@ def run_in() -> Callable[..., str]:
     def run(environment: Environment, *argv: str) -> str:
         import os
 
-        variables = {
-            name: value for name, value in os.environ.items() if name not in environment.removed_variables
-        }
+        variables = {name: value for name, value in os.environ.items() if name not in environment.removed_variables}
         variables.update(environment.variables)
         variables["PATH"] = os.pathsep.join([*environment.path_entries, variables["PATH"]])
         return subprocess.run(argv, env=variables, check=True, capture_output=True, text=True).stdout.strip()

@@ -86,9 +86,7 @@ def wait_for_the_end_of(pid: int) -> None:
         os.close(descriptor)
 
 
-def test_eight_at_once_build_once(
-    builder: Builder, source_project: Callable[..., Path], project: Path
-) -> None:
+def test_eight_at_once_build_once(builder: Builder, source_project: Callable[..., Path], project: Path) -> None:
     source_project(project / "fig", "fig", requires=["pear"])
     eight = [builder("./fig") for _ in range(8)]
     for process in eight:
@@ -101,9 +99,7 @@ def test_eight_at_once_build_once(
     assert [one.in_use for one in environments.list_environments()] == [True]
     waiting = [found for found in answers if found["reused"]]
     assert all(found["packages"] == {"apple": "2.0", "fig": "1.0", "pear": "1.0"} for found in waiting)
-    assert any(
-        "waiting for another mlproj that prepares this environment" in found["said"] for found in waiting
-    )
+    assert any("waiting for another mlproj that prepares this environment" in found["said"] for found in waiting)
 
 
 def test_projects_that_share_a_key_build_it_once(

@@ -11,9 +11,9 @@ import pytest
 from mlproj import environments
 from mlproj.environments import Policy
 from mlproj.environments.lockfile import lock_path
-from mlproj.environments.toml import parse_toml
 from mlproj.errors import LockError, UsageError
 from mlproj.manifest.models import EnvironmentSpec, System
+from mlproj.toml import parse_toml
 
 LOCKED, FROZEN = Policy(locked=True), Policy(frozen=True)
 
@@ -122,9 +122,7 @@ def test_a_lock_that_cannot_be_read(asking: Any, project: Path) -> None:
     assert "cannot be read" in asking.said[0]
 
 
-def test_another_tools_lock_is_used_while_it_holds_what_is_declared(
-    asking: Any, project: Path, index: Path
-) -> None:
+def test_another_tools_lock_is_used_while_it_holds_what_is_declared(asking: Any, project: Path, index: Path) -> None:
     from mlproj.files import sha256_of_file
 
     wheel = index / "apple-1.0-py3-none-any.whl"

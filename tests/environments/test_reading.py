@@ -9,9 +9,9 @@ import pytest
 
 from mlproj.environments.interpreters import Interpreter, lowest_version, satisfies
 from mlproj.environments.requirements import package_name, read_declared
-from mlproj.environments.toml import dump_toml, parse_toml
 from mlproj.errors import UsageError
 from mlproj.manifest.models import Virtualenv
+from mlproj.toml import dump_toml, parse_toml
 
 
 def test_a_requirements_file_as_pip_reads_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

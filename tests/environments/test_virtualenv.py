@@ -245,9 +245,7 @@ def test_an_interpreter_by_path(asking: Any, project: Path) -> None:
 
 
 def test_an_interpreter_that_is_nowhere_lists_those_there_are(asking: Any) -> None:
-    with pytest.raises(
-        EnvironmentBuildError, match=r"`python: ==3\.99\.\*`: no such Python was found"
-    ) as caught:
+    with pytest.raises(EnvironmentBuildError, match=r"`python: ==3\.99\.\*`: no such Python was found") as caught:
         asking.prepare(python="==3.99.*")
     assert ".".join(map(str, sys.version_info[:3])) in str(caught.value)
 

@@ -82,7 +82,11 @@ entry_points:
         ("environment: {virtualenv: {python: --help}}\n" + COMMAND, ":1:36:", "does not start with `-`"),
         ("environment: {virtualenv: {extras: [a]}}\n" + COMMAND, ":1:28:", "only together with `project"),
         ("entry_points: {main: {command: a, environment_variables: {A: 1}}}", ":1:62:", 'in quotes, "1"'),
-        ("entry_points: {main: {command: a, environment_variables: {MLPROJ_X: a}}}", ":1:59:", "sets this one itself"),
+        (
+            "entry_points: {main: {command: a, environment_variables: {MLPROJ_X: a}}}",
+            ":1:59:",
+            "sets this one itself",
+        ),
         ("entry_points: {main: {command: a, metrics: {loss: 'x'}}}", ":1:51:", "a group named `value`"),
         ("entry_points: {main: {command: a, metrics: {loss: '('}}}", ":1:51:", "is broken"),
     ],
@@ -138,7 +142,7 @@ def test_a_parameter_that_contradicts_itself(project, parameter: str, told: str)
         ('[python, "{0}"]', "a lone `{`"),
         ('[python, "}"]', "a lone `}`"),
         ('[python, "x{args}"]', "must be a word of its own"),
-        ("\"python 'x {alpha}\"", "cannot be split into words"),
+        ('"python \'x {alpha}"', "cannot be split into words"),
         ('"  "', "the command is empty"),
     ],
 )
@@ -225,20 +229,49 @@ def test_the_json_of_findings(project, mlproj) -> None:
 
 
 _keys = st.sampled_from(
-    ["name", "environment", "environments", "entry_points", "main", "command", "parameters", "x", "type", "default", "min"]
-    + ["outputs", "virtualenv", "system", "conda", "timeout", "path", "choices", "shell", "inputs", "", "-x", "\x1b[0m"]
+    [
+        "name",
+        "environment",
+        "environments",
+        "entry_points",
+        "main",
+        "command",
+        "parameters",
+        "x",
+        "type",
+        "default",
+        "min",
+    ]
+    + [
+        "outputs",
+        "virtualenv",
+        "system",
+        "conda",
+        "timeout",
+        "path",
+        "choices",
+        "shell",
+        "inputs",
+        "",
+        "-x",
+        "\x1b[0m",
+    ]
 )
 _leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(
     ["float", "list[int]", "{x}", "{", "bash", "../x", "2h", "x", "\x00", "a {args}"]
 )  # fmt: skip
 _trees = st.recursive(
-    _leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4), max_leaves=20
+    _leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=20,
 )
 
 
 @given(st.dictionaries(_keys, _trees, max_size=4), _trees, _trees)
 @settings(max_examples=400, deadline=None)
-def test_any_tree_is_a_manifest_or_findings(tmp_path_factory, tree: dict, entry_point: object, parameter: object) -> None:
+def test_any_tree_is_a_manifest_or_findings(
+    tmp_path_factory, tree: dict, entry_point: object, parameter: object
+) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     tree.setdefault("entry_points", {"main": entry_point})
     if isinstance(entry_point, dict):

@@ -12,7 +12,11 @@ from mlproj.parameters.given import Given, from_python, gather
 
 
 def resolved(
-    parameters: dict[str, dict], *assignments: str, caller: Path = Path("/"), project: Path = Path("/"), env: dict | None = None
+    parameters: dict[str, dict],
+    *assignments: str,
+    caller: Path = Path("/"),
+    project: Path = Path("/"),
+    env: dict | None = None,
 ) -> Config:
     entry_point = EntryPoint(command=["a"], parameters={name: Parameter(**each) for name, each in parameters.items()})
 

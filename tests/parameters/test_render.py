@@ -45,7 +45,16 @@ def test_values_as_text() -> None:
 
 
 def test_args_are_flags() -> None:
-    values = {"alpha": 0.1, "fast": True, "slow": False, "none": None, "f": ["a", "b"], "neg": -1, "opt": "--x", "e": []}
+    values = {
+        "alpha": 0.1,
+        "fast": True,
+        "slow": False,
+        "none": None,
+        "f": ["a", "b"],
+        "neg": -1,
+        "opt": "--x",
+        "e": [],
+    }
     assert argv(["a", "{args}", "z"], values) == [
         "a", "--alpha", "0.1", "--fast", "--f", "a", "--f", "b", "--neg=-1", "--opt=--x", "z",
     ]  # fmt: skip
@@ -126,8 +135,38 @@ def hydra_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_real_hydra_reads_overrides_back(hydra_python: str) -> None:
-    hostile = ["a b", "it's", 'say "x"', "a,b", "[1]", "{a: b}", "10", "true", "null", "", "\\", "\\'", "a\\\\'b\\", "$x", "a=b"]
-    hostile += ["${oc.env:HOME}", "\\${x}", "$", "${", "naïve ü", "x: y", "#c", "@file", "--x", "+", "~", "(1)", "*"]
+    hostile = [
+        "a b",
+        "it's",
+        'say "x"',
+        "a,b",
+        "[1]",
+        "{a: b}",
+        "10",
+        "true",
+        "null",
+        "",
+        "\\",
+        "\\'",
+        "a\\\\'b\\",
+        "$x",
+        "a=b",
+    ]
+    hostile += [
+        "${oc.env:HOME}",
+        "\\${x}",
+        "$",
+        "${",
+        "naïve ü",
+        "x: y",
+        "#c",
+        "@file",
+        "--x",
+        "+",
+        "~",
+        "(1)",
+        "*",
+    ]
     values = [1, -2.5, True, False, None, [1, "a b"], {"k": "v v"}, 1e-7, ["it's", []], *hostile]
     lines = [overrides(Config({"x": value}, {}))[0] for value in values]
     found = subprocess.run([hydra_python, "-c", HYDRA], input=json.dumps(lines), capture_output=True, text=True)

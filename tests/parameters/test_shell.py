@@ -50,14 +50,14 @@ CONTEXTS = [
 
 @pytest.mark.parametrize("script", CONTEXTS)
 def test_a_hostile_value_arrives_and_executes_nothing(script: str, tmp_path: Path) -> None:
-    script = f"show() {{ {SHOW} \"$@\"; }}\n" + script
+    script = f'show() {{ {SHOW} "$@"; }}\n' + script
     words = arrived(script, HOSTILE, tmp_path)
     assert any(HOSTILE.strip() in word or json.dumps(HOSTILE)[1:-3] in word for word in words), words
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_value_is_one_word_in_every_plain_place(tmp_path: Path) -> None:
-    show = f"show() {{ {SHOW} \"$@\"; }}; "
+    show = f'show() {{ {SHOW} "$@"; }}; '
     assert arrived(show + "show {a} \"{a}\" '{a}' x{a}", "p q", tmp_path) == ["p q", "p q", "p q", "xp q"]
 
 
@@ -103,9 +103,15 @@ def test_a_failing_step_fails_the_run(tmp_path: Path) -> None:
 
 def test_extra_words_and_args_are_words(tmp_path: Path) -> None:
     script = f"{SHOW} {{args}}"
-    rewritten, variables = rewrite_for_bash(script, PARAMETERS, Config({"a": "x y", "n": 3}, {}), ("$(touch pwned)", "b c"))
+    rewritten, variables = rewrite_for_bash(
+        script, PARAMETERS, Config({"a": "x y", "n": 3}, {}), ("$(touch pwned)", "b c")
+    )
     found = subprocess.run(
-        ["bash", "-c", rewritten], env={**os.environ, **variables}, capture_output=True, text=True, cwd=tmp_path
+        ["bash", "-c", rewritten],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
     assert json.loads(found.stdout) == ["--a", "x y", "--n", "3", "$(touch pwned)", "b c"]
     assert list(tmp_path.iterdir()) == []
@@ -120,10 +126,12 @@ def test_names_that_bash_has_no_variables_for(tmp_path: Path) -> None:
 
 
 values = st.text(alphabet="ab $`\\\"';&|<>(){}[]*?~#!=\n\t-é", max_size=20)
-opening = st.sampled_from(["", "x ", '"', "'", "$(echo ", '"$(echo "', "`echo ", "x=", "$'", "# c\n", "((1)); ", "\\'", "[[ 1 == "])
+opening = st.sampled_from(
+    ["", "x ", '"', "'", "$(echo ", '"$(echo "', "`echo ", "x=", "$'", "# c\n", "((1)); ", "\\'", "[[ 1 == "]
+)
 
 
-@given(st.lists(opening, max_size=3), values, st.sampled_from(["", '"', "'", ")", "`", " ]]", ")\""]))
+@given(st.lists(opening, max_size=3), values, st.sampled_from(["", '"', "'", ")", "`", " ]]", ')"']))
 @settings(max_examples=150, deadline=None)
 def test_whatever_surrounds_it_nothing_of_a_value_runs(
     tmp_path_factory: pytest.TempPathFactory, before: list[str], value: str, after: str

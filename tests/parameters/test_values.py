@@ -86,8 +86,20 @@ def test_data_is_not_coerced(type_: str, data: object) -> None:
         ("str", {"min_length": 2, "max_length": 3}, "ab", "abcd", "at most 3"),
         ("list[int]", {"min_length": 2}, "1,2", "1", "at least 2 item"),
         ("list[int]", {"min": 2}, "2,3", "1,2", "at least 2"),
-        ("date", {"min": "2026-01-01", "max": "2026-12-31"}, "2026-06-01", "2025-12-31", "at least 2026-01-01"),
-        ("date", {"min": "2026-01-01T12:00:00+02:00"}, "2026-01-01T10:00:00Z", "2026-01-01T09:59:59Z", "at least"),
+        (
+            "date",
+            {"min": "2026-01-01", "max": "2026-12-31"},
+            "2026-06-01",
+            "2025-12-31",
+            "at least 2026-01-01",
+        ),
+        (
+            "date",
+            {"min": "2026-01-01T12:00:00+02:00"},
+            "2026-01-01T10:00:00Z",
+            "2026-01-01T09:59:59Z",
+            "at least",
+        ),
     ],
 )
 def test_constraints(type_: str, constraints: dict, good: str, bad: str, told: str) -> None:

@@ -32,9 +32,7 @@ def record_run(store: Store) -> RecordRun:
     def record(metrics: dict[str, float] | None = None, **fields: object) -> RunRecord:
         begun = RunRecord(id=new_run_id(store), started_at=now_text(), host="here")
         live = begin(store, begun)
-        append_lines(
-            live.files.metrics, [{"name": name, "value": value} for name, value in (metrics or {}).items()]
-        )
+        append_lines(live.files.metrics, [{"name": name, "value": value} for name, value in (metrics or {}).items()])
         totals = open_intake(store, live.id, live.files.metrics).close()
         final = replace(
             with_totals(begun, totals),
@@ -51,9 +49,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, of 3 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True)
     if mounted.returncode != 0:
         reason = f"cannot mount a small disk: {mounted.stderr.strip()}"
         if os.environ.get("CI") == "true":

@@ -118,9 +118,7 @@ def test_links_within_the_project_are_kept_as_what_they_lead_to(project: Path, a
     assert "output latest: latest/nowhere is a link that leads nowhere" in collected.notes
 
 
-def test_special_files_are_never_opened(
-    project: Path, artifacts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_special_files_are_never_opened(project: Path, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "out").mkdir()
     os.mkfifo(project / "out" / "pipe")
     monkeypatch.chdir(project / "out")

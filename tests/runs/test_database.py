@@ -24,9 +24,7 @@ def test_a_store_of_the_first_version_opens_with_its_runs(tmp_path: Path) -> Non
     connection.executescript(VERSION_1.read_text())
     connection.close()
     store = open_store(tmp_path)
-    assert search_ids(store, "metrics.rmse < 60 and params.alpha = 0.1") == [
-        "01a1fde10dcc73ef824522071c8015e3"
-    ]
+    assert search_ids(store, "metrics.rmse < 60 and params.alpha = 0.1") == ["01a1fde10dcc73ef824522071c8015e3"]
     assert store.connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
@@ -108,9 +106,7 @@ def test_network_file_systems_are_told_from_the_mounts(tmp_path: Path, mount: st
     assert on_network_file_system(tmp_path / "store", mounts) is expected
 
 
-def test_on_a_network_file_system_the_journal_is_a_plain_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_network_file_system_the_journal_is_a_plain_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlproj.runs.database.on_network_file_system", lambda _: True)
     store = open_store(tmp_path)
     assert store.connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)

@@ -97,15 +97,11 @@ def test_a_link_to_data_elsewhere_is_followed(tmp_path: Path) -> None:
     settled(tmp_path / "mnt" / "data.csv", b"data")
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "data").symlink_to(tmp_path / "mnt")
-    hashed = hash_inputs(
-        ["data/data.csv", str(tmp_path / "mnt" / "data.csv")], tmp_path / "project", tmp_path / "c"
-    )
+    hashed = hash_inputs(["data/data.csv", str(tmp_path / "mnt" / "data.csv")], tmp_path / "project", tmp_path / "c")
     assert [each.sha256 for each in hashed.inputs] == [hashlib.sha256(b"data").hexdigest()] * 2
 
 
-@pytest.mark.parametrize(
-    "break_it", [lambda cache: cache.write_text("in the way"), lambda cache: cache.mkdir()]
-)
+@pytest.mark.parametrize("break_it", [lambda cache: cache.write_text("in the way"), lambda cache: cache.mkdir()])
 def test_a_cache_that_cannot_be_used_costs_time_only(tmp_path: Path, break_it) -> None:
     cache = tmp_path / "cache"
     break_it(cache)

@@ -125,16 +125,12 @@ def test_the_last_value_is_that_of_the_highest_step(live: LiveRun) -> None:
     assert totals.metrics == {"loss": 4.0, "acc": 0.2}
     assert values(live, "loss") == [(3, 9.0), (10, 5.0), (11, 4.0)]
     assert values(live, "acc") == [(0, 0.1), (1, 0.2)]
-    row = live.store.connection.execute(
-        "SELECT minimum, maximum, points FROM metrics WHERE name = 'loss'"
-    ).fetchone()
+    row = live.store.connection.execute("SELECT minimum, maximum, points FROM metrics WHERE name = 'loss'").fetchone()
     assert row == (4.0, 9.0, 3)
 
 
 def test_nan_and_infinity_stay_what_they_are(live: LiveRun) -> None:
-    append(
-        live, '{"name": "a", "value": NaN}\n{"name": "a", "value": "inf"}\n{"name": "b", "value": "nan"}\n'
-    )
+    append(live, '{"name": "a", "value": NaN}\n{"name": "a", "value": "inf"}\n{"name": "b", "value": "nan"}\n')
     totals = open_intake(live.store, live.id, live.files.metrics).close()
     assert totals.metrics["a"] == math.inf
     assert math.isnan(totals.metrics["b"])
@@ -163,9 +159,7 @@ def test_garbage_is_counted_and_the_rest_is_taken(live: LiveRun) -> None:
     totals = open_intake(live.store, live.id, live.files.metrics).close()
     assert totals.metrics == {"loss": 1.0}
     [notice] = totals.notices
-    assert notice.startswith(
-        "4 lines of the metrics file could not be read: line 1: not JSON; line 2: not JSON;"
-    )
+    assert notice.startswith("4 lines of the metrics file could not be read: line 1: not JSON; line 2: not JSON;")
 
 
 def test_a_line_without_end_takes_no_memory_and_stops_nothing(live: LiveRun) -> None:

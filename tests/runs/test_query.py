@@ -38,12 +38,8 @@ def names(store: Store, record_run):
         started_at=time_text(NOW - 60),
         duration_s=4000.0,
     )
-    record_run(
-        {"rmse": 70.0, "r2": -1e300}, name="100%_sure", parameters={"alpha": 1}, started_at=time_text(NOW)
-    )
-    record_run(
-        name="broken", status="failed", exit_status=3, parameters={"alpha": "0.1"}, started_at=time_text(NOW)
-    )
+    record_run({"rmse": 70.0, "r2": -1e300}, name="100%_sure", parameters={"alpha": 1}, started_at=time_text(NOW))
+    record_run(name="broken", status="failed", exit_status=3, parameters={"alpha": "0.1"}, started_at=time_text(NOW))
 
     def search_names(filter_text: str) -> list[str]:
         return [record.name for record in reversed(search(store, filter_text).records)]
@@ -100,9 +96,7 @@ def names(store: Store, record_run):
         ("params.alpha = '0.1'' OR 1=1 --'", []),
     ],
 )
-def test_a_filter_finds(
-    names, filter_text: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_filter_finds(names, filter_text: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlproj.runs.filter_sql.time.time", lambda: NOW)
     assert names(filter_text) == expected
 
@@ -192,25 +186,19 @@ def fuzzed_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return open_store(folder)
 
 
-_TEXTS = st.one_of(
-    st.text(max_size=40), st.lists(_PIECES, max_size=12).map(" ".join), st.lists(_PIECES).map("".join)
-)
+_TEXTS = st.one_of(st.text(max_size=40), st.lists(_PIECES, max_size=12).map(" ".join), st.lists(_PIECES).map("".join))
 
 
 @settings(max_examples=400, deadline=None)
 @given(_TEXTS, st.sampled_from(["filter_text", "order_by"]))
-def test_any_text_is_a_filter_and_an_order_or_a_usage_error(
-    fuzzed_store: Store, text: str, place: str
-) -> None:
+def test_any_text_is_a_filter_and_an_order_or_a_usage_error(fuzzed_store: Store, text: str, place: str) -> None:
     try:
         assert search_ids(fuzzed_store, **{place: text}) == []
     except UsageError as error:
         str(error).encode()
 
 
-_KEYS = st.sampled_from(
-    ["metrics.rmse", "params.`a b`", "tags.x", "status", "name", "started_at", "exit_status"]
-)
+_KEYS = st.sampled_from(["metrics.rmse", "params.`a b`", "tags.x", "status", "name", "started_at", "exit_status"])
 _VALUES = st.one_of(
     st.floats().map(repr),
     st.integers().map(str),

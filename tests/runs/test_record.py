@@ -60,9 +60,7 @@ def test_keys_of_a_newer_mlproj_are_kept_through_reading_and_writing() -> None:
     assert to_json(record)["carbon_g"] == 12
 
 
-@pytest.mark.parametrize(
-    "damage", [{"status": "dancing"}, {"source": 3}, {"metrics": {"a": "x"}}, {"outputs": [1]}]
-)
+@pytest.mark.parametrize("damage", [{"status": "dancing"}, {"source": 3}, {"metrics": {"a": "x"}}, {"outputs": [1]}])
 def test_a_damaged_record_is_refused_with_its_id(damage: dict[str, object]) -> None:
     with pytest.raises(StoreError, match=FULL.id):
         from_json({**to_json(FULL), **damage})
@@ -87,9 +85,7 @@ def test_records_are_valid_against_the_schema() -> None:
 def test_the_schema_describes_every_key() -> None:
     schema = run_schema()
     definitions = [schema, *schema["$defs"].values()]
-    assert [
-        name for each in definitions for name, key in each["properties"].items() if "description" not in key
-    ] == []
+    assert [name for each in definitions for name, key in each["properties"].items() if "description" not in key] == []
 
 
 def test_the_committed_schema_is_the_one_of_the_record() -> None:

@@ -41,13 +41,9 @@ from mlproj.runs.upkeep import check, rebuild, settle_lost, sweep
 def whole_run(folder: Path, name: str = "run") -> None:
     """What a runner does to the store, from first to last."""
     store = open_store(folder)
-    record = RunRecord(
-        id=new_run_id(store), name=name, started_at=now_text(), host="here", parameters={"alpha": 0.1}
-    )
+    record = RunRecord(id=new_run_id(store), name=name, started_at=now_text(), host="here", parameters={"alpha": 0.1})
     live = begin(store, record)
-    append_lines(
-        live.files.metrics, [{"name": "loss", "value": 1 / step, "step": step} for step in range(1, 6)]
-    )
+    append_lines(live.files.metrics, [{"name": "loss", "value": 1 / step, "step": step} for step in range(1, 6)])
     intake = open_intake(store, live.id, live.files.metrics)
     intake.poll()
     save(live, replace(record, tags={"stage": "half"}))
@@ -81,9 +77,7 @@ def test_saving_a_run_that_runs_keeps_what_it_logged(store: Store) -> None:
     assert search(store, "params.depth = 3 and params.alpha = 0.1").records[0].id == live.id
 
 
-def test_the_shown_id_is_the_shortest_that_is_unique(
-    store: Store, record_run: Callable[..., RunRecord]
-) -> None:
+def test_the_shown_id_is_the_shortest_that_is_unique(store: Store, record_run: Callable[..., RunRecord]) -> None:
     ids = [record_run().id for _ in range(20)]
     for run_id in ids:
         prefix = shown_id(store, run_id)
@@ -100,9 +94,7 @@ def test_file_names_that_are_no_utf8_survive(store: Store) -> None:
 
 def test_eight_processes_at_once_record_eight_runs(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("fork")
-    processes = [
-        spawn.Process(target=whole_run, args=(tmp_path / "store", f"run-{index}")) for index in range(8)
-    ]
+    processes = [spawn.Process(target=whole_run, args=(tmp_path / "store", f"run-{index}")) for index in range(8)]
     for process in processes:
         process.start()
     for process in processes:
@@ -222,12 +214,8 @@ def test_what_died_before_it_began_is_swept_away(store: Store) -> None:
     assert check(store) == []
 
 
-def test_a_corrupt_database_is_rebuilt_with_all_runs(
-    store: Store, record_run: Callable[..., RunRecord]
-) -> None:
-    runs = [
-        record_run({"rmse": float(index)}, name=f"run-{index}", tags={"n": str(index)}) for index in range(3)
-    ]
+def test_a_corrupt_database_is_rebuilt_with_all_runs(store: Store, record_run: Callable[..., RunRecord]) -> None:
+    runs = [record_run({"rmse": float(index)}, name=f"run-{index}", tags={"n": str(index)}) for index in range(3)]
     close_store(store)
     database = store.folder / "mlproj.db"
     database.write_bytes(b"\0" * 100 + database.read_bytes()[100:5000])

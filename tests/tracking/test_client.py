@@ -102,9 +102,7 @@ def test_artifacts_are_copies_and_the_last_one_counts(run: Path, tmp_path: Path)
     folder.mkdir()
     (folder / "a.png").touch()
     log_artifact(folder)
-    kept = sorted(
-        str(path.relative_to(run / "artifacts")) for path in (run / "artifacts").rglob("*") if path.is_file()
-    )
+    kept = sorted(str(path.relative_to(run / "artifacts")) for path in (run / "artifacts").rglob("*") if path.is_file())
     assert kept == ["checkpoints/3/model.bin", "model.bin", "plots/a.png"]
 
 

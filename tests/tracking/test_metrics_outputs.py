@@ -34,9 +34,7 @@ def test_json_lines_are_a_curve(tmp_path: Path) -> None:
 
 
 def test_lines_of_name_and_value_are_read_as_in_the_metrics_file(tmp_path: Path) -> None:
-    assert points_in(tmp_path, "m.jsonl", '{"name": "loss", "value": 0.3, "step": 7}') == [
-        MetricPoint("loss", 0.3, 7)
-    ]
+    assert points_in(tmp_path, "m.jsonl", '{"name": "loss", "value": 0.3, "step": 7}') == [MetricPoint("loss", 0.3, 7)]
 
 
 @pytest.mark.parametrize("key", ["epoch", "Step", "iteration"])

@@ -71,9 +71,7 @@ def test_a_slow_expression_is_asked_once_and_told(monkeypatch: pytest.MonkeyPatc
     assert "metric slow took" in scanner.notices[0]
 
 
-@pytest.mark.parametrize(
-    ("expression", "said"), [("(", "not a regular expression"), ("loss", "no group `value`")]
-)
+@pytest.mark.parametrize(("expression", "said"), [("(", "not a regular expression"), ("loss", "no group `value`")])
 def test_an_expression_that_cannot_be_used_names_its_metric(expression: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"metrics: loss: .*{said}"):
         compile_patterns({"loss": expression})
