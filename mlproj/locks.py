@@ -28,6 +28,10 @@ class HeldLock:
 
 def _acquire(path: Path, operation: int) -> HeldLock | None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    return _acquire_here(path, operation)
+
+
+def _acquire_here(path: Path, operation: int) -> HeldLock | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, operation)
@@ -63,6 +67,20 @@ def wait_exclusive(path: Path) -> HeldLock:
 def exclusive(path: Path) -> Iterator[None]:
     """Hold ``path`` alone for the length of a ``with`` block, waiting for others first."""
     held = wait_exclusive(path)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def exclusive_here(path: Path) -> Iterator[None]:
+    """``exclusive`` in a folder that has to be there: one that was moved away is not made again by locking in it.
+
+    Raises ``FileNotFoundError``.
+    """
+    held = _acquire_here(path, fcntl.LOCK_EX)
+    assert held is not None  # a blocking flock returns holding or raises
     try:
         yield
     finally:

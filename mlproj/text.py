@@ -7,14 +7,12 @@ from collections.abc import Iterable
 
 # C0 and C1 controls (with ESC, so every ANSI and OSC sequence), and the marks that turn the reading direction
 # around (Unicode's UAX #9), by which a name can pose as another one. Newline and tab stay.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: object) -> str:
     """``text`` with every character that could act on a terminal shown as its escape (``\\x1b``)."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
 
 
 def one_line(text: object) -> str:

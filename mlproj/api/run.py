@@ -152,7 +152,8 @@ class _Walk:
     def _plan(self, environment: Environment) -> Plan:
         resolved = self.resolved
         parameters = self.live.files.folder / "params.json"
-        write_atomically(parameters, dump_json(resolved.config.values))
+        # Credentials that a URL carries are in the command alone: this file stays with the run.
+        write_atomically(parameters, mask_text(dump_json(resolved.config.values), resolved.secrets))
         variables = command_variables(os.environ, environment, resolved)
         variables |= {
             RUN_ID_VARIABLE: self.live.id,

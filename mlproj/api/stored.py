@@ -10,7 +10,7 @@ from typing import Any
 from mlproj.api.stores import open_settled_store
 from mlproj.errors import UsageError
 from mlproj.locations import store_folder
-from mlproj.runs.record import RunRecord, to_json
+from mlproj.runs.record import OutputRecord, RunRecord, to_json
 from mlproj.runs.store import files_of
 from mlproj.text import one_line
 
@@ -78,9 +78,7 @@ def artifact_path(record: RunRecord, name: str) -> str:
     wanted = name.rstrip("/")
     for output in record.outputs:
         if output.name == wanted and output.files:
-            if len(output.files) == 1:
-                return output.files[0].path
-            return _common_folder([each.path for each in output.files])
+            return _place(output)
     for output in record.outputs:
         for each in output.files:
             if each.path == wanted or each.path.startswith(wanted + "/"):
@@ -89,14 +87,14 @@ def artifact_path(record: RunRecord, name: str) -> str:
     raise UsageError(f"run {record.id[:12]} has no artifact `{one_line(name)}`; there are {known}")
 
 
-def _common_folder(paths: list[str]) -> str:
-    parts = [path.split("/")[:-1] for path in paths]
-    common = []
-    for level in zip(*parts):
-        if len(set(level)) > 1:
-            break
-        common.append(level[0])
-    return "/".join(common)
+def _place(output: OutputRecord) -> str:
+    """Where an output is: the file or folder declared, or the folder in which a pattern found its files."""
+    fixed: list[str] = []
+    for part in output.path.strip("/").split("/"):
+        if any(wildcard in part for wildcard in "*?["):
+            return "/".join(fixed)
+        fixed.append(part)
+    return "/".join(fixed)
 
 
 def stored_runs(filter_text: str = "", order_by: str = "", limit: int | None = None) -> list[Run]:

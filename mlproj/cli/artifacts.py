@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -52,7 +53,7 @@ def list_(run: str, as_json: bool) -> int:
 @click.argument("name", required=False)
 def path(run: str, name: str | None) -> int:
     """Print where a run's artifacts are, or one of them (an output's name, or a path)."""
-    out(str(_located(run, name)))
+    out(shown_path(_located(run, name)))
     return 0
 
 
@@ -80,8 +81,13 @@ def get(run: str, name: str | None, target: Path | None, force: bool) -> int:
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    out(str(target))
+    out(shown_path(target))
     return 0
+
+
+def shown_path(path: Path) -> str:
+    """A path for a program that reads it, or, on a terminal, without what could act on that."""
+    return one_line(path) if sys.stdout.isatty() else str(path)
 
 
 def _located(run: str, name: str | None) -> Path:

@@ -74,7 +74,7 @@ def delete(runs: tuple[str, ...]) -> int:
     from mlproj.runs.find import find
 
     store = open_store()
-    for record in [find(store, name) for name in runs]:
+    for record in {each.id: each for each in (find(store, name) for name in runs)}.values():
         trash.delete(store, record.id)
         out(f"{record.id[:12]} is in the trash")
     return 0
@@ -93,7 +93,7 @@ def restore(runs: tuple[str, ...]) -> int:
     from mlproj.runs.find import find
 
     store = open_store()
-    for record in [find(store, name, trashed=True) for name in runs]:
+    for record in {each.id: each for each in (find(store, name, trashed=True) for name in runs)}.values():
         trash.restore(store, record.id)
         out(f"{record.id[:12]} is back")
     return 0

@@ -11,7 +11,7 @@ from typing import IO, Any
 import click
 
 from mlproj.files import finite
-from mlproj.text import printable
+from mlproj.text import UNPRINTABLE, one_line, printable
 
 _STATUS_COLOURS = {
     "finished": "green",
@@ -64,8 +64,9 @@ def out(text: str = "") -> None:
 
 
 def out_json(value: Any) -> None:
-    """Print a command's result as JSON, on stdout."""
-    out(json.dumps(finite(value), indent=2, ensure_ascii=False, default=str))
+    """Print a command's result as JSON, on stdout. On a terminal, what could act on it is escaped as JSON escapes."""
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, default=str)
+    out(UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text) if sys.stdout.isatty() else text)
 
 
 def out_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -79,11 +80,15 @@ def out_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
-        table.add_column(heading, no_wrap=True, justify="right" if heading in right else "left")
+        table.add_column(Text(one_line(heading)), no_wrap=True, justify="right" if heading in right else "left")
     for row in rows:
-        table.add_row(*(Text(printable(cell).replace("\n", "\\n"), style=_style(cell)) for cell in row))
+        table.add_row(*(Text(one_line(cell), style=_style(cell)) for cell in row))
     terminal = sys.stdout.isatty()
-    width = None if terminal else max(200, sum(max(map(len, column), default=0) + 2 for column in zip(headings, *rows)))
+    width = (
+        None
+        if terminal
+        else max(200, sum(max(len(one_line(cell)) for cell in column) + 2 for column in zip(headings, *rows)))
+    )
     Console(no_color=not wants_colour(sys.stdout), highlight=False, width=width, soft_wrap=not terminal).print(table)
 
 

@@ -33,8 +33,8 @@ def init(folder: Path, entry_points: tuple[str, ...], force: bool) -> int:
       mlproj init
       mlproj init wine -e train=train.py -e score=score.py
     """
+    from mlproj.api.first_manifest import draft_manifest
     from mlproj.files import write_atomically
-    from mlproj.manifest.first import draft_manifest
     from mlproj.manifest.load import MANIFEST_NAME
 
     if not folder.is_dir():

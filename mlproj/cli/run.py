@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from mlproj.cli.console import coloured, out, out_json, warn
+from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.options import as_json, assignments, complete_entry_point, complete_parameter, seconds_option
-from mlproj.text import printable
+from mlproj.text import one_line
 
 _EXTRA = "mlproj.extra"
 
@@ -189,7 +189,7 @@ def _dry_run(request: Any, options: dict[str, Any]) -> int:
     try:
         resolved = resolve_request(request, display.listener())
         for notice in resolved.notices:
-            warn(notice)
+            display.listener().notice(notice)
         plan = plan_as_json(resolved, plan_environment(resolved, request))
     finally:
         display.close()
@@ -225,4 +225,4 @@ def _print_plan(plan: dict[str, Any]) -> None:
         rows.append(("timeout", f"{plan['timeout_s']:g} s"))
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
-        out(f"{coloured(label.ljust(width), sys.stdout, dim=True)}  {printable(text)}")
+        out(f"{coloured(label.ljust(width), sys.stdout, dim=True)}  {one_line(text)}")

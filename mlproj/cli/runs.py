@@ -64,8 +64,8 @@ def runs(
         import csv
 
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(keys)
-        writer.writerows([_value(store, record, key) for key in keys] for record in found.records)
+        writer.writerow([_csv_text(key) for key in keys])
+        writer.writerows([_csv_text(_value(store, record, key)) for key in keys] for record in found.records)
         return 0
     if not found.records:
         out("no runs" + (" that match" if filter_text else " yet: `mlproj run` makes the first"))
@@ -75,6 +75,14 @@ def runs(
     headings = [key.removeprefix("metrics.").removeprefix("params.") for key in keys]
     out_table(headings, rows, right=[heading for heading, key in zip(headings, keys) if _is_number_column(key)])
     return 0
+
+
+def _csv_text(value: Any) -> str:
+    """A value as the table shows it, in full; on a terminal without what could act on it."""
+    from mlproj.parameters.values import text_of
+
+    text = text_of(value)
+    return one_line(text) if sys.stdout.isatty() else text
 
 
 def _columns(text: str | None, records: list[Any]) -> list[str]:

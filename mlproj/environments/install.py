@@ -62,7 +62,8 @@ def install_lock(request: Request, document: lockfile.Document, key: str, folder
         for package in packages
         if "directory" in package and not package["directory"].get("editable")
     ]
-    request.report(f"installing {plural(len(packages), 'package')}")
+    if packages:
+        request.report(f"installing {plural(len(packages), 'package')}")
     whole = lockfile.absolute_lock(document, request.folder)
     credentials = {**credentials_in([dump_toml(document)]), **request.declared.credentials}
     log = ToolLog(request.scratch / "install.log")

@@ -179,7 +179,8 @@ def resolve(request: Request, notice: str | None) -> Decision:
 def compile_lock(request: Request, arguments: Sequence[str]) -> lockfile.Document:
     """The lock that uv makes of what is declared, starting from the project's lock."""
     declared, python = request.declared, request.spec.python
-    request.report(f"resolving {plural(len(declared.requirements), 'requirement')}")
+    if declared.requirements:
+        request.report(f"resolving {plural(len(declared.requirements), 'requirement')}")
     work = request.scratch / "resolution"
     work.mkdir()
     output, lines = work / "pylock.toml", work / "requirements.in"

@@ -191,7 +191,11 @@ def _relay(standby: Standby, plan: Plan, observers: Observers, progress: _Progre
                     selector.unregister(key.fd)
                     continue
                 log.write(maskers[key.data].feed(chunk))
-                _pass_through(targets[key.data], chunk, standby, plan, progress)
+                if not _pass_through(targets[key.data], chunk, standby, plan, progress):
+                    # The command learns of it as it would without mlproj: its next write fails.
+                    selector.unregister(key.fd)
+                    del standby.readers[key.fd]
+                    os.close(key.fd)
                 if observers.output is not None:
                     observers.output(key.data, chunk)
             if observers.tick is not None and time.monotonic() >= tick_at:
@@ -231,9 +235,10 @@ def _pass_keys(standby: Standby, selector: selectors.BaseSelector) -> None:
         selector.unregister(standby.streams.stdin)
 
 
-def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan, progress: _Progress) -> None:
-    if target is None or progress.reader_gone:
-        return
+def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan, progress: _Progress) -> bool:
+    """Write a chunk on; gives false when there is nobody left to read it."""
+    if target is None:
+        return True
     try:
         rest = memoryview(chunk)
         while rest:
@@ -241,9 +246,12 @@ def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan
     except BrokenPipeError:
         progress.reader_gone = True
         guarded.end(standby.guardian, signal.SIGPIPE, plan.grace_s)
+        return False
     except OSError as error:
-        progress.reader_gone = True
-        progress.notices.append(f"the output could not be passed on: {error.strerror}; it is in the log")
+        notice = f"some of the output could not be passed on: {error.strerror}; it is in the log"
+        if notice not in progress.notices:
+            progress.notices.append(notice)
+    return True
 
 
 @dataclass
@@ -321,7 +329,7 @@ def _outcome(plan: Plan, progress: _Progress) -> Outcome:
     usage = Usage(time.monotonic() - progress.started, user, system, memory)
     code = progress.exit_code if progress.exit_code is not None else -signal.SIGKILL
     exit_status = code if code >= 0 else 128 - code
-    ended_by = progress.signal or (signal.SIGPIPE if progress.reader_gone and not progress.notices else None)
+    ended_by = progress.signal or (signal.SIGPIPE if progress.reader_gone else None)
     reason = None
     status: Status = "finished" if exit_status == 0 else "failed"
     if progress.timed_out:
@@ -329,7 +337,7 @@ def _outcome(plan: Plan, progress: _Progress) -> Outcome:
         exit_status = exit_status or 128 + signal.SIGTERM
     elif ended_by is not None:
         status = "killed"
-        exit_status = exit_status or 128 + ended_by
+        exit_status = 128 + ended_by if progress.reader_gone else exit_status or 128 + ended_by
         reason = "the reader of its output went away" if progress.reader_gone else f"by {signal.Signals(ended_by).name}"
     elif progress.exit_code is None:
         status, reason = "killed", "its guardian process was killed"

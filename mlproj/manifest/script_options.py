@@ -44,7 +44,7 @@ def options_of(script: Path) -> list[ScriptOption]:
         if script.stat().st_size > _LARGEST_SCRIPT:
             return []
         tree = ast.parse(script.read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError, RecursionError):
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return []
     found: dict[str, ScriptOption] = {}
     for node in ast.walk(tree):

@@ -185,5 +185,7 @@ def _placed_uri(_: Parameter, text: str, base_folder: Path, __: Surroundings) ->
 
 def summary(config: Config) -> str:
     """The configuration on one line: ``alpha=0.1 l1_ratio=0.5``."""
-    shown = [f"{name}={one_line(text_of(value))}" for name, value in config.recorded.items()]
+    shown = [
+        f"{name}={'null' if value is None else one_line(text_of(value))}" for name, value in config.recorded.items()
+    ]
     return " ".join([*shown, *(f"{name}=•••" for name in config.secrets)])

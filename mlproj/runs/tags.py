@@ -21,7 +21,7 @@ def change_tags(store: Store, run_id: str, tags: Mapping[str, str], removed: Col
         with explained(store.folder):
             append_lines(files.metrics, [{"tags": {**dict.fromkeys(removed), **tags}}])
         return
-    with explained(store.folder), locks.exclusive(files.change_lock):
+    with explained(store.folder), locks.exclusive_here(files.change_lock):
         record = read_record(files)
         kept = {name: value for name, value in record.tags.items() if name not in removed}
         record = replace(record, tags={**kept, **tags})

@@ -46,7 +46,7 @@ def restore(store: Store, run_id: str) -> None:
 
 
 def _move(store: Store, files: RunFiles, target: RunFiles, *, deleted_at: str | None) -> None:
-    with explained(store.folder), locks.exclusive(files.change_lock):
+    with explained(store.folder), locks.exclusive_here(files.change_lock):
         record = replace(read_record(files), deleted_at=deleted_at)
         write_record(files, record)
         target.folder.parent.mkdir(exist_ok=True)

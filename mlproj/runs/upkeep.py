@@ -49,7 +49,9 @@ def settle_lost(store: Store, this_host: str) -> list[RunRecord]:
 
 def _settled(store: Store, run_id: str, this_host: str) -> RunRecord | None:
     files = live_files(store.folder, run_id)
-    with explained(store.folder), locks.exclusive(files.change_lock):
+    if not files.folder.exists():
+        return None  # moved to the trash meanwhile
+    with explained(store.folder), locks.exclusive_here(files.change_lock):
         try:
             record = read_record(files)
         except (FileNotFoundError, StoreError):

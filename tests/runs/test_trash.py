@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlproj.errors import UsageError
+from mlproj.errors import StoreError, UsageError
 from mlproj.runs.metric_history import metric_history
 from mlproj.runs.query import search, search_ids
 from mlproj.runs.record import RunRecord
@@ -57,3 +57,12 @@ def test_what_is_not_in_the_trash_is_not_restored(store: Store, record_run) -> N
     run = record_run()
     with pytest.raises(UsageError, match="not in the trash"):
         restore(store, run.id)
+
+
+def test_deleting_twice_loses_nothing(store: Store, record_run) -> None:
+    record = record_run(name="twice")
+    delete(store, record.id)
+    with pytest.raises(StoreError):
+        delete(store, record.id)
+    restore(store, record.id)
+    assert load(store, record.id).name == "twice"

@@ -15,6 +15,7 @@ from mlproj.errors import UsageError
 from mlproj.manifest.models import NAME_PATTERN, PARAMETER_NAME_PATTERN, Parameter
 from mlproj.manifest.scalars import resolve_scalar
 from mlproj.manifest.script_options import ScriptOption, options_of
+from mlproj.parameters.values import value_from_data
 from mlproj.text import one_line
 
 PARAMETER_NAME = re.compile(PARAMETER_NAME_PATTERN)
@@ -125,8 +126,10 @@ def _fields(option: ScriptOption) -> dict[str, Any] | None:
         json.dumps(fields)
         if not PARAMETER_NAME.fullmatch(option.name):
             return None
-        Parameter.model_validate(fields)
-    except ValueError:  # pydantic's ValidationError is one
+        parameter = Parameter.model_validate(fields)
+        for value in (*(option.choices or ()), *([fields["default"]] if "default" in fields else ())):
+            value_from_data(parameter, value)
+    except ValueError:  # pydantic's ValidationError and InvalidValueError are such
         return None
     return fields
 

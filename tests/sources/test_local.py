@@ -1,0 +1,102 @@
+"""Folders outside any repository: identified by what is in them, and by nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mlproj.errors import SourceError
+from mlproj.sources import take_snapshot
+from mlproj.sources.digest import digest_of_folder
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_the_same_files_have_the_same_identity_anywhere(tmp_path: Path) -> None:
+    files = {"a.py": "1", "sub/b.py": "2"}
+    one, other = write(tmp_path / "one", files), write(tmp_path / "other", files)
+    assert take_snapshot(str(one)).digest == take_snapshot(str(other)).digest
+
+
+@pytest.mark.parametrize("change", [{"a.py": "2"}, {"c.py": ""}, {"sub/b.py": "22"}])
+def test_another_content_is_another_identity(tmp_path: Path, change: dict[str, str]) -> None:
+    folder = write(tmp_path / "p", {"a.py": "1", "sub/b.py": "2"})
+    before = digest_of_folder(folder)
+    write(folder, change)
+    assert digest_of_folder(folder) != before
+
+
+def test_names_modes_and_links_count(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", {"a": "1"})
+    digests = {digest_of_folder(folder)[0]}
+    (folder / "a").chmod(0o755)
+    digests.add(digest_of_folder(folder)[0])
+    (folder / "a").rename(folder / "b")
+    digests.add(digest_of_folder(folder)[0])
+    (folder / "link").symlink_to("/etc/passwd")
+    digests.add(digest_of_folder(folder)[0])
+    assert len(digests) == 4
+
+
+def test_what_is_ignored_does_not_count(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "p", {"a.py": "1", ".gitignore": "*.log\n/data/\n!keep.log\n", "sub/.mlprojignore": "x.bin\n"}
+    )
+    before = digest_of_folder(folder)
+    write(
+        folder,
+        {
+            "run.log": "x",
+            "data/big": "x",
+            "sub/x.bin": "x",
+            "sub/deep/y.log": "y",
+            "__pycache__/a.pyc": "",
+            ".venv/x": "",
+        },
+    )
+    assert digest_of_folder(folder) == before
+    write(folder, {"sub/keep.log": "kept"})
+    assert digest_of_folder(folder) != before
+
+
+def test_special_files_and_loops_are_passed_over(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", {"a": "1"})
+    os.mkfifo(folder / "fifo")
+    (folder / "loop").symlink_to(folder)
+    assert digest_of_folder(folder)[0]
+
+
+def test_ten_thousand_files_take_no_more_than_a_moment(tmp_path: Path) -> None:
+    for index in range(10_000):
+        folder = tmp_path / f"{index % 100}"
+        folder.mkdir(exist_ok=True)
+        (folder / str(index)).write_text(str(index))
+    started = time.process_time()
+    digest_of_folder(tmp_path)
+    assert time.process_time() - started < 2.0  # a tenth of that here; the bound is against quadratic ways
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("/no/such/folder", "no folder `/no/such/folder`"),
+        ("https://example.org/wine.git", "runs local folders only"),
+        ("git@example.org:wine.git", "runs local folders only"),
+        ("wine.tar.gz", "runs local folders only"),
+        ("a\x00b", "no folder"),
+        ("\x1b[31m", r"no folder `\x1b[31m`"),
+    ],
+)
+def test_what_is_no_local_folder_is_told(uri: str, told: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        take_snapshot(uri)
+    assert "\x1b" not in str(caught.value)
+    assert told in str(caught.value)
