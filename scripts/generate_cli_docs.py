@@ -26,7 +26,7 @@ Messages for people go to stderr, results to stdout. Colours are for terminals; 
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | `store check`, `store rebuild`: something is wrong with the store; `run`: the command ended well and an output is missing |
+| 1 | `run`: the command ended well and an output is missing; `store check`, `store rebuild`: something is wrong |
 | 2 | the command line, the manifest or a value cannot be as it is |
 | 125 | mlproj could not do it: no environment, no lock, no store, no such program |
 | 128 + n | ended by signal n |
@@ -35,7 +35,7 @@ Messages for people go to stderr, results to stdout. Colours are for terminals; 
 | variable | what for | by default |
 |---|---|---|
 | `MLPROJ_HOME` | the store of runs | the platform's folder for a user's data |
-| `MLPROJ_CACHE` | environments, fetched files, digests: what can be made again | `cache` in `$MLPROJ_HOME`, else the platform's cache folder |
+| `MLPROJ_CACHE` | what can be made again: environments, fetched files | `$MLPROJ_HOME/cache`, else the platform's |
 """
 
 
@@ -49,7 +49,7 @@ def generate() -> str:
         parts.append("\n".join([f"## {section}\n", "| command | |", "|---|---|", *rows]) + "\n")
         for name in names:
             command = app.get_command(context, name)
-            assert command is not None  # noqa: S101  the name is from the table of commands
+            assert command is not None
             parts += _sections(command, context, name, "###")
     return "\n".join(parts)
 
@@ -67,7 +67,7 @@ def _sections(command: click.Command, parent: click.Context, name: str, heading:
     if isinstance(command, click.Group):
         for each in command.list_commands(context):
             inner = command.get_command(context, each)
-            assert inner is not None  # noqa: S101  the group has just named it
+            assert inner is not None
             yield from _sections(inner, context, each, heading + "#")
 
 

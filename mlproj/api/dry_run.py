@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlproj.api.recording import masked_value
 from mlproj.api.resolution import Resolved
 from mlproj.environments.kind import EnvironmentPlan
 
@@ -15,7 +16,7 @@ def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, 
         **_additions(resolved),
         **dict.fromkeys(config.secret_variables.values(), "•••"),
     }
-    return {
+    plan = {
         "project": resolved.loaded.name,
         "entry_point": resolved.entry_point_name,
         "parameters": config.recorded,
@@ -48,6 +49,8 @@ def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, 
         "outputs": {name: each.path for name, each in resolved.entry_point.outputs.items()},
         "timeout_s": resolved.timeout_s,
     }
+    result: dict[str, Any] = masked_value(plan, resolved.secrets)
+    return result
 
 
 def _additions(resolved: Resolved) -> dict[str, str]:

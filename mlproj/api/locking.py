@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlproj import environments
-from mlproj.api.resolution import load_checked
+from mlproj.api.resolution import load_checked, manifest_folder
 from mlproj.environments.environment import Report
 from mlproj.environments.kind import LockResult
 from mlproj.errors import UsageError
 from mlproj.manifest.models import EnvironmentSpec
-from mlproj.sources.local import project_folder
 from mlproj.text import one_line
 
 
@@ -19,7 +18,7 @@ def lock_project(project: str, upgrade: bool, upgrade_packages: Sequence[str], r
 
     Raises ``UsageError`` when there is none to lock, ``EnvironmentBuildError`` when one cannot be resolved.
     """
-    loaded, _ = load_checked(project_folder(project))
+    loaded, _ = load_checked(manifest_folder(project))
     manifest = loaded.manifest
     wanted: dict[str | None, EnvironmentSpec] = dict(manifest.environments.items())
     if isinstance(manifest.environment, EnvironmentSpec):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def user_name() -> str | None:
 
 def host_name() -> str:
     """The machine's name."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def platform_name() -> str:

@@ -105,23 +105,24 @@ def masked(record: RunRecord, secrets: tuple[str, ...]) -> RunRecord:
     if not secrets:
         return record
     fields: dict[str, Any] = {
-        field.name: _masked(getattr(record, field.name), secrets)
+        field.name: masked_value(getattr(record, field.name), secrets)
         for field in dataclasses.fields(record)
         if field.name not in ("id", "status")
     }
     return replace(record, **fields)
 
 
-def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+def masked_value(value: Any, secrets: tuple[str, ...]) -> Any:
+    """A value of texts, lists, mappings and dataclasses with every secret in it masked."""
     if isinstance(value, str):
         return mask_text(value, secrets)
     if isinstance(value, list):
-        return [_masked(item, secrets) for item in value]
+        return [masked_value(item, secrets) for item in value]
     if isinstance(value, dict):
-        return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
+        return {masked_value(key, secrets): masked_value(item, secrets) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return replace(
             value,
-            **{each.name: _masked(getattr(value, each.name), secrets) for each in dataclasses.fields(value)},
+            **{each.name: masked_value(getattr(value, each.name), secrets) for each in dataclasses.fields(value)},
         )
     return value

@@ -15,7 +15,7 @@ from mlproj.locations import cache_folder
 from mlproj.manifest import consistency as manifest_consistency
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.durations import parse_duration
-from mlproj.manifest.load import LoadedManifest, load_manifest
+from mlproj.manifest.load import MANIFEST_NAME, LoadedManifest, load_manifest
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, System
 from mlproj.parameters import consistency as parameter_consistency
 from mlproj.parameters.config import Config, Surroundings, resolve
@@ -68,7 +68,7 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
 
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
     """
-    folder = project_folder(request.project) if is_local(request.project) else take_snapshot(request.project).folder
+    folder = manifest_folder(request.project) if is_local(request.project) else take_snapshot(request.project).folder
     loaded, warnings = load_checked(folder)
     name, entry_point = manifest_consistency.choose_entry_point(loaded, request.entry_point)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
@@ -93,6 +93,17 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
         tuple(_secrets(entry_point, config)),
         (*of_this_entry_point, *config.notices, *snapshot.notes),
     )
+
+
+def manifest_folder(project: str) -> Path:
+    """The folder of a project named by it, or by a file in it.
+
+    Raises ``UsageError`` for a YAML file that is not the manifest: to run another one would surprise.
+    """
+    path = Path(project)
+    if path.suffix in (".yaml", ".yml") and path.name != MANIFEST_NAME and path.is_file():
+        raise UsageError(f"{one_line(project)} is no manifest: that is called {MANIFEST_NAME}")
+    return project_folder(project)
 
 
 def is_local(project: str) -> bool:

@@ -24,6 +24,7 @@ from mlproj.execution.plan import Outcome, Plan, Usage
 from mlproj.execution.supervise import Observers, Standby, stand_down, supervise
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
+from mlproj.locks import HeldLock
 from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, collect
@@ -93,6 +94,7 @@ class _Walk:
         self.record = record
         self.begun = time.monotonic()
         self.intake: Intake | None = None
+        self.held: HeldLock | None = None
 
     def to_the_end(self, standby: Standby) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
@@ -120,6 +122,8 @@ class _Walk:
         finally:
             if waiting is not None:
                 stand_down(waiting)
+            if self.held is not None:
+                self.held.release()
         return self._close(self._with_outputs(outcome))
 
     def _usage(self) -> Usage:
@@ -133,6 +137,7 @@ class _Walk:
             self.request.policy,
             self.listener.progress,
         )
+        self.held = environment.held
         lock_name = None
         if environment.lock_text is not None:
             lock_name = LOCK_NAME

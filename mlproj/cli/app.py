@@ -124,6 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
         return 128 + signal.SIGINT
+    except SystemExit as ended:
+        # Click ends so when stdout's reader is gone; nothing of ours does.
+        return 128 + signal.SIGPIPE if ended.code == 1 else int(ended.code or 0)
     except BrokenPipeError:
         # Python would complain once more when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

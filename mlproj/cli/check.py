@@ -24,11 +24,10 @@ def check(project: str, as_json: bool) -> int:
       mlproj check
       mlproj check wine --json
     """
-    from mlproj.api.resolution import load_checked
+    from mlproj.api.resolution import load_checked, manifest_folder
     from mlproj.manifest.diagnostics import ManifestError
-    from mlproj.sources.local import project_folder
 
-    folder = project_folder(project)
+    folder = manifest_folder(project)
     name = None
     try:
         loaded, findings = load_checked(folder)

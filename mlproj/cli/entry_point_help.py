@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import click
 
+from mlproj.api.resolution import manifest_folder
 from mlproj.manifest.consistency import choose_entry_point
 from mlproj.manifest.load import load_manifest
 from mlproj.manifest.models import Parameter
 from mlproj.parameters.values import text_of
-from mlproj.sources.local import project_folder
 from mlproj.text import one_line, printable
 
 
@@ -21,7 +21,7 @@ def entry_point_help(project: str, name: str | None) -> str:
 
     Raises ``UsageError`` when there is no such entry point.
     """
-    loaded = load_manifest(project_folder(project))
+    loaded = load_manifest(manifest_folder(project))
     formatter = click.HelpFormatter(max_width=110)
     try:
         chosen, entry_point = choose_entry_point(loaded, name)

@@ -14,6 +14,7 @@ from mlproj.errors import UsageError
 from mlproj.locations import store_folder
 from mlproj.text import one_line
 
+WORDS = "mlproj.words"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -81,8 +82,12 @@ def complete_parameter(ctx: click.Context, _: click.Parameter, incomplete: str) 
 def _completed_manifest(ctx: click.Context) -> Any:
     from mlproj.manifest.load import load_manifest
 
+    # While an option still lacks its value, click has not given the words to the arguments: the first word that is
+    # a folder, and no option's value, is the project.
+    words = ctx.meta.get(WORDS, [])
+    named = [word for before, word in zip(["", *words], words) if not before.startswith("-") and Path(word).is_dir()]
     try:
-        return load_manifest(Path(ctx.params.get("project") or "."))
+        return load_manifest(Path(ctx.params.get("project") or (named or ["."])[0]))
     except (UsageError, OSError):
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mlproj.cli.console import coloured, out, out_json
-from mlproj.cli.options import as_json, assignments, complete_entry_point, complete_parameter, seconds_option
+from mlproj.cli.options import WORDS, as_json, assignments, complete_entry_point, complete_parameter, seconds_option
 from mlproj.text import one_line
 
 _EXTRA = "mlproj.extra"
@@ -19,6 +19,7 @@ class _RunCommand(click.Command):
     """Splits what stands after ``--`` off for the entry point's command, before click reads the rest."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
         if "--" in args:
             end = args.index("--")
             ctx.meta[_EXTRA] = args[end + 1 :]

@@ -158,10 +158,10 @@ def _relay(standby: Standby, plan: Plan, observers: Observers, progress: _Progre
     log = _Log(observers.log, progress.notices)
     maskers = {name: Masker(plan.secrets) for name in ("stdout", "stderr")}
     targets = {"stdout": standby.streams.stdout, "stderr": standby.streams.stderr}
-    channel = standby.guardian.channel
+    events_from = standby.guardian.events
     received = b""
     with selectors.DefaultSelector() as selector:
-        selector.register(channel, selectors.EVENT_READ, "channel")
+        selector.register(events_from, selectors.EVENT_READ, "guardian")
         for descriptor, name in standby.readers.items():
             selector.register(descriptor, selectors.EVENT_READ, name)
         if standby.lent is not None and standby.lent.reads_keys:
@@ -175,14 +175,14 @@ def _relay(standby: Standby, plan: Plan, observers: Observers, progress: _Progre
             if not alive and not streams:
                 break
             for key, _ in ready:
-                if key.data == "channel":
-                    data = channel.recv(65536)
+                if key.data == "guardian":
+                    data = os.read(events_from, 65536)
                     received += data
                     events, received = guarded.read_events(received)
                     _note(events, progress)
                     if not data:
                         alive = False
-                        selector.unregister(channel)
+                        selector.unregister(events_from)
                 elif key.data == "keys":
                     _pass_keys(standby, selector)
             for key in streams:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import marshal
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,8 @@ class Guardian:
     """A guardian that waits for its order, or whose command is running."""
 
     process: subprocess.Popen[bytes]
-    channel: socket.socket
+    orders: int
+    events: int
 
 
 def start_guardian(stdin: int, stdout: int, stderr: int) -> Guardian:
@@ -31,19 +32,27 @@ def start_guardian(stdin: int, stdout: int, stderr: int) -> Guardian:
 
     It takes ten milliseconds to come up; meanwhile the caller can prepare the order.
     """
-    ours, theirs = socket.socketpair()
-    with theirs:
+    orders_reader, orders = os.pipe()
+    events, events_writer = os.pipe()
+    try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _SCRIPT, str(theirs.fileno())],
+            [sys.executable, "-I", "-S", _SCRIPT, str(orders_reader), str(events_writer)],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[orders_reader, events_writer],
             # A virtualenv's interpreter finds its library without the caller's PYTHON* variables, which may be
             # meant for another version.
             env={"PATH": os.defpath},
         )
-    return Guardian(process, ours)
+    except BaseException:
+        os.close(orders)
+        os.close(events)
+        raise
+    finally:
+        os.close(orders_reader)
+        os.close(events_writer)
+    return Guardian(process, orders, events)
 
 
 def order(
@@ -69,36 +78,45 @@ def order(
         "timeout": timeout,
         "terminal": terminal,
     }
-    guardian.channel.sendall(json.dumps(message).encode() + b"\n")
+    _send(guardian, message)
 
 
 def pass_on(guardian: Guardian, number: int) -> None:
     """Send a signal to the command's process group."""
-    _tell(guardian, {"signal": number})
+    _tell(guardian, {"signal": int(number)})
 
 
 def end(guardian: Guardian, number: int, grace: float) -> None:
     """Send a signal to the command's process group, and SIGKILL to all that is left of it after ``grace`` seconds."""
-    _tell(guardian, {"end": number, "grace": grace})
+    _tell(guardian, {"end": int(number), "grace": grace})
 
 
 def dismiss(guardian: Guardian) -> None:
-    """Close the channel, upon which the guardian ends whatever it runs, and wait until it has."""
-    guardian.channel.close()
+    """Close the way to it, upon which the guardian ends whatever it runs, and wait until it has."""
+    os.close(guardian.orders)
     guardian.process.wait()
+    os.close(guardian.events)
 
 
 def _tell(guardian: Guardian, message: dict[str, Any]) -> None:
-    try:
-        guardian.channel.sendall(json.dumps(message).encode() + b"\n")
-    except OSError:
-        return  # it is gone, and the command with it
+    with contextlib.suppress(OSError):  # it is gone, and the command with it
+        _send(guardian, message)
+
+
+def _send(guardian: Guardian, message: dict[str, Any]) -> None:
+    data = marshal.dumps(message)
+    rest = memoryview(len(data).to_bytes(4, "big") + data)
+    while rest:
+        rest = rest[os.write(guardian.orders, rest) :]
 
 
 def read_events(received: bytes) -> tuple[list[dict[str, Any]], bytes]:
-    """The events in what has come over the channel, and the beginning of the next one."""
-    *lines, rest = received.split(b"\n")
-    return [json.loads(line) for line in lines], rest
+    """The events in what the guardian has sent, and the beginning of the next one."""
+    events = []
+    while len(received) >= 4 and len(received) >= 4 + (length := int.from_bytes(received[:4], "big")):
+        events.append(marshal.loads(received[4 : 4 + length]))
+        received = received[4 + length :]
+    return events, received
 
 
 def explain_failure(failure: Sequence[Any]) -> ExecutionError:

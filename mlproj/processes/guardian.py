@@ -5,21 +5,21 @@ imports nothing of mlproj. It leads a session of its own, so that a terminal's s
 stopped command can be continued; on Linux it adopts the command's orphans (a subreaper, prctl(2)), so that none
 can slip away by daemonising. On macOS orphans are found as long as their parents live.
 
-Protocol, over the socket whose descriptor is the first argument: one JSON line in with what to run, then lines
-``{"signal": n}`` (pass it on) and ``{"end": n, "grace": s}`` (pass it on, kill what is left after s seconds). Out come
-``{"started": pid}`` or ``{"failed": [errno, what]}``, ``{"exited": status, …}`` and, once nothing is left, end of file.
+Protocol, over the two pipes whose ends are its arguments: in comes what to run, then ``{"signal": n}`` (pass it on)
+and ``{"end": n, "grace": s}`` (pass it on, kill what is left after s seconds). Out come ``{"started": pid}`` or
+``{"failed": [errno, what]}``, ``{"exited": status, …}`` and, once nothing is left, end of file. A message is four bytes
+of length and a mapping as ``marshal`` writes it: both are one interpreter, and json would double the time to start.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
+import marshal
 import os
 import resource
 import select
 import signal
-import socket
 import sys
 import termios
 import time
@@ -96,7 +96,7 @@ def _start(order: dict[str, Any]) -> tuple[int | None, list[Any] | None]:
             os.closerange(writer + 1, 4096)
             os.execvpe(order["argv"][0], order["argv"], order["env"])
         except OSError as error:
-            os.write(writer, json.dumps([error.errno, what]).encode())
+            os.write(writer, marshal.dumps([error.errno, what]))
         finally:
             os._exit(127)
     os.close(writer)
@@ -104,7 +104,7 @@ def _start(order: dict[str, Any]) -> tuple[int | None, list[Any] | None]:
         failure = stream.read()
     if failure:
         os.waitpid(pid, 0)
-        return None, json.loads(failure)
+        return None, marshal.loads(failure)
     return pid, None
 
 
@@ -161,7 +161,7 @@ class Watch:
         return min((each for each in deadlines if each is not None), default=None)
 
 
-def _serve(channel: socket.socket, watch: Watch) -> None:
+def _serve(orders: int, events: int, watch: Watch) -> None:
     """Pass signals on, keep time, and return once neither the command nor anything it started is left."""
     wakeup, wakeup_writer = os.pipe()
     os.set_blocking(wakeup, False)
@@ -174,7 +174,7 @@ def _serve(channel: socket.socket, watch: Watch) -> None:
         watch.reap()
         if watch.exited is not None and not told:
             told = True
-            _tell(channel, {"exited": os.waitstatus_to_exitcode(watch.exited), "timed_out": watch.timed_out})
+            _tell(events, {"exited": os.waitstatus_to_exitcode(watch.exited), "timed_out": watch.timed_out})
             watch.timeout_at = None
             if _descendants():
                 _send_all(signal.SIGTERM)
@@ -195,19 +195,19 @@ def _serve(channel: socket.socket, watch: Watch) -> None:
             # An adopted orphan's end is told by SIGCHLD, but not that of a process two steps below.
             deadline = min(deadline or float("inf"), now + 0.05)
         wait = None if deadline is None else max(0.0, deadline - now)
-        listened_to: list[Any] = [wakeup] if watch.alone else [wakeup, channel]
+        listened_to: list[Any] = [wakeup] if watch.alone else [wakeup, orders]
         ready, _, _ = select.select(listened_to, [], [], wait)
         if wakeup in ready:
             os.read(wakeup, 4096)
-        if channel in ready:
-            data = _receive(channel)
+        if orders in ready:
+            data = os.read(orders, 65536)
             if not data:
                 watch.alone = True
                 watch.end(signal.SIGTERM, min(watch.grace, GRACE_WHEN_ALONE))
                 continue
-            *lines, pending = (pending + data).split(b"\n")
-            for line in lines:
-                _obey(json.loads(line), watch)
+            messages, pending = _messages(pending + data)
+            for message in messages:
+                _obey(message, watch)
 
 
 def _obey(order: dict[str, Any], watch: Watch) -> None:
@@ -217,24 +217,26 @@ def _obey(order: dict[str, Any], watch: Watch) -> None:
         _send_group(watch.pid, order["signal"])
 
 
-def _receive(channel: socket.socket) -> bytes:
-    """What has come over the channel; nothing when mlproj is gone, also when it died with events unread."""
-    try:
-        return channel.recv(1 << 20)
-    except ConnectionResetError:
-        return b""
+def _messages(received: bytes) -> tuple[list[dict[str, Any]], bytes]:
+    """The whole messages in what was received, and the beginning of the next one."""
+    found = []
+    while len(received) >= 4 and len(received) >= 4 + (length := int.from_bytes(received[:4], "big")):
+        found.append(marshal.loads(received[4 : 4 + length]))
+        received = received[4 + length :]
+    return found, received
 
 
-def _tell(channel: socket.socket, event: dict[str, Any]) -> None:
+def _tell(events: int, event: dict[str, Any]) -> None:
+    data = marshal.dumps(event)
     try:
-        channel.sendall(json.dumps(event).encode() + b"\n")
+        os.write(events, len(data).to_bytes(4, "big") + data)
     except OSError:
         pass
 
 
 def main() -> None:
     """Wait for the order, run it, serve until nothing is left."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    orders, events = int(sys.argv[1]), int(sys.argv[2])
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
@@ -247,12 +249,13 @@ def main() -> None:
     os.setsid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     received = b""
-    while not received.endswith(b"\n"):
-        data = _receive(channel)
+    messages: list[dict[str, Any]] = []
+    while not messages:
+        data = os.read(orders, 1 << 20)
         if not data:
             return
-        received += data
-    order = json.loads(received)
+        messages, received = _messages(received + data)
+    order = messages[0]
     if order["terminal"] is not None:
         fcntl.ioctl(order["terminal"], termios.TIOCSCTTY, 0)
     pid, failure = _start(order)
@@ -262,13 +265,13 @@ def main() -> None:
         if descriptor != order["terminal"]:
             os.dup2(null, descriptor)
     if pid is None:
-        _tell(channel, {"failed": failure})
+        _tell(events, {"failed": failure})
         return
-    _tell(channel, {"started": pid})
-    _serve(channel, Watch(pid, order["timeout"], order["grace"]))
+    _tell(events, {"started": pid})
+    _serve(orders, events, Watch(pid, order["timeout"], order["grace"]))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     memory = used.ru_maxrss if sys.platform == "darwin" else used.ru_maxrss * 1024
-    _tell(channel, {"used": [used.ru_utime, used.ru_stime, memory]})
+    _tell(events, {"used": [used.ru_utime, used.ru_stime, memory]})
 
 
 if __name__ == "__main__":

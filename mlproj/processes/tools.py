@@ -41,7 +41,7 @@ def run_tool(
                 log.write(line)
                 if on_line is not None:
                     on_line(line.decode(errors="replace").rstrip("\r\n"))
-        events = _remaining_events(guardian.channel)
+        events = _remaining_events(guardian.events)
     finally:
         dismiss(guardian)
     if "failed" in events:
@@ -51,9 +51,9 @@ def run_tool(
     return status if status >= 0 else 128 - status
 
 
-def _remaining_events(channel: Any) -> dict[str, Any]:
+def _remaining_events(descriptor: int) -> dict[str, Any]:
     received = b""
-    while data := channel.recv(65536):
+    while data := os.read(descriptor, 65536):
         received += data
     events, _ = read_events(received)
     return {name: value for event in events for name, value in event.items()}

@@ -203,6 +203,12 @@ entry_points:
     secret_variables: [OTHER_KEY]
     outputs: {{missing: nothing.txt}}
 """
+CRASHING = """
+import sys, mlproj.api.run, mlproj.cli
+def boom(request, *_): raise RuntimeError(repr(request) + sys.argv[1])
+mlproj.api.run.resolve_request = boom
+mlproj.cli.main(["run", sys.argv[2], "-P", sys.argv[1]])
+"""
 LEAKY = """
 import json, os, sys
 print(sys.argv, os.environ["API_KEY"], file=sys.stderr)
@@ -220,18 +226,27 @@ def test_no_secret_is_in_the_store_or_in_what_mlproj_says(project, own_home: Pat
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     secrets = {"API_KEY": SECRET, "OTHER_KEY": other}
     said = ""
-    for options in ([], ["--json"], ["--dry-run"], ["--dry-run", "--json"], ["-P", f"key={SECRET}"], ["-P", "key=@no-file"]):
+    for options in (
+        [],
+        ["--json"],
+        ["--dry-run"],
+        ["--dry-run", "--json"],
+        ["-P", f"key={SECRET}"],
+        ["-P", "key=@no-file"],
+    ):
         finished = mlproj("run", folder, "--quiet", *options, env=secrets)
         if options != []:
             own = [line for line in finished.stderr.splitlines() if "script.py" not in line]
-            said += finished.stdout.replace(json.dumps(other), "").replace(other, "") if "--json" not in options else finished.stdout
+            said += (
+                finished.stdout.replace(json.dumps(other), "").replace(other, "")
+                if "--json" not in options
+                else finished.stdout
+            )
             said += "\n".join(own).replace(json.dumps(other), "")
     for command in (["show"], ["show", "--json"], ["runs", "--json"], ["logs"], ["diff", "@last", "@last~1", "--json"]):
         said += mlproj(*command).stdout
     crashed = subprocess.run(
-        [sys.executable, "-c", "import sys, mlproj.api.run as r, mlproj.cli\n"
-         "def boom(request, *_): raise RuntimeError(repr(request) + sys.argv[1])\n"
-         "r.resolve_request = boom\nmlproj.cli.main(['run', sys.argv[2], '-P', sys.argv[1]])", f"key={SECRET}", folder],
+        [sys.executable, "-c", CRASHING, f"key={SECRET}", folder],
         env={**os.environ, **secrets}, capture_output=True, text=True,
     )  # fmt: skip
     said += crashed.stdout + crashed.stderr
@@ -252,8 +267,7 @@ def test_the_patch_is_kept_where_it_holds_no_secret(project, own_home: Path, mlp
 
 def test_a_run_within_a_run_knows_its_parent(project, own_home: Path, mlproj) -> None:
     folder = project(
-        "entry_points:\n  outer: {command: [%s, -m, mlproj, run, ., -e, inner]}\n  inner: {command: [%s, -c, pass]}\n"
-        % (sys.executable, sys.executable)
+        f"entry_points:\n  outer: {{command: [{sys.executable}, -m, mlproj, run, ., -e, inner]}}\n  inner: {{command: [{sys.executable}, -c, pass]}}\n"
     )
     assert mlproj("run", folder, "-e", "outer").returncode == 0
     inner, outer = json.loads(mlproj("runs", "--json").stdout)
@@ -261,7 +275,7 @@ def test_a_run_within_a_run_knows_its_parent(project, own_home: Path, mlproj) ->
 
 
 def test_a_missing_output_fails_the_run(project, mlproj) -> None:
-    manifest = "entry_points: {main: {command: [%s, -c, pass], outputs: {model: model.bin}}}" % sys.executable
+    manifest = f"entry_points: {{main: {{command: [{sys.executable}, -c, pass], outputs: {{model: model.bin}}}}}}"
     finished = mlproj("run", project(manifest))
     assert finished.returncode == 1
     assert "model.bin" in finished.stderr
@@ -269,7 +283,7 @@ def test_a_missing_output_fails_the_run(project, mlproj) -> None:
 
 
 def test_a_missing_input_is_told_before_anything_runs(project, mlproj) -> None:
-    manifest = "entry_points: {main: {command: [%s, -c, print(1)], inputs: [data.csv]}}" % sys.executable
+    manifest = f"entry_points: {{main: {{command: [{sys.executable}, -c, print(1)], inputs: [data.csv]}}}}"
     finished = mlproj("run", project(manifest))
     assert finished.returncode == 125
     assert "data.csv" in finished.stderr
@@ -279,8 +293,8 @@ def test_a_missing_input_is_told_before_anything_runs(project, mlproj) -> None:
 @pytest.mark.parametrize("name", ["--help", "-rf", "a b", "$(touch pwned)", ";touch pwned"])
 def test_no_name_is_an_option_or_a_command(project, tmp_path: Path, name: str, mlproj) -> None:
     folder = project(
-        "entry_points: {main: {command: [%s, -c, 'import sys; print(sys.argv[1:])', '{args}'],"
-        " parameters: {data: {type: path}, text: {type: str}}, outputs: {out: {path: 'out*', optional: true}}}}" % sys.executable
+        f"entry_points: {{main: {{command: [{sys.executable}, -c, 'import sys; print(sys.argv[1:])', '{{args}}'],"
+        " parameters: {data: {type: path}, text: {type: str}}, outputs: {out: {path: 'out*', optional: true}}}}"
     )
     (tmp_path / name).write_text("x")
     (folder / f"out{name}").write_text("x")
@@ -294,17 +308,24 @@ def test_outputs_that_lead_out_of_the_project_are_not_followed(project, tmp_path
     (tmp_path / "private.txt").write_text("private")
     script = "import os\nos.makedirs('out')\nos.symlink('../../private.txt', 'out/leak')\nos.symlink('/etc', 'out/etc')\nopen('out/ok', 'w')"
     folder = project(
-        "entry_points: {main: {command: [%s, script.py], outputs: {out: out/}}}" % sys.executable, {"script.py": script}
+        f"entry_points: {{main: {{command: [{sys.executable}, script.py], outputs: {{out: out/}}}}}}",
+        {"script.py": script},
     )
     record = json.loads(mlproj("run", folder, "--json").stdout)
     assert [each["path"] for each in record["outputs"][0]["files"]] == ["out/ok"]
-    assert not any(b"private" == path.read_bytes() for path in own_home.rglob("*") if path.is_file())
+    assert not any(path.read_bytes() == b"private" for path in own_home.rglob("*") if path.is_file())
 
 
 def test_a_manifest_cannot_write_to_the_terminal(project, mlproj) -> None:
-    manifest = 'name: "\\e]0;owned\\a\\e[31mred"\nentry_points: {main: {description: "\\e[2J", command: [%s, -c, pass]}}' % sys.executable
+    manifest = f'name: "\\e]0;owned\\a\\e[31mred"\nentry_points: {{main: {{description: "\\e[2J", command: [{sys.executable}, -c, pass]}}}}'
     folder = project(manifest)
-    said = [mlproj("run", folder), mlproj("run", folder, "--help"), mlproj("check", folder), mlproj("show"), mlproj("runs")]
+    said = [
+        mlproj("run", folder),
+        mlproj("run", folder, "--help"),
+        mlproj("check", folder),
+        mlproj("show"),
+        mlproj("runs"),
+    ]
     assert all("\x1b" not in each.stdout + each.stderr for each in said)
 
 

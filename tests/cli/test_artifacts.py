@@ -22,15 +22,17 @@ def test_list(trained: list[str], cli: Any) -> None:
 def test_path(trained: list[str], own_home: Path, cli: Any) -> None:
     folder = own_home / "runs" / trained[0] / "artifacts"
     assert cli("artifacts", "path", trained[0]).out == f"{folder}\n"
-    for name in ("model", "model/weights.txt"):
-        assert cli("artifacts", "path", trained[0], name).out == f"{folder}/model/weights.txt\n"
-    assert cli("artifacts", "path", trained[0], "model/").status == 0
+    for name in ("model", "model/"):
+        assert cli("artifacts", "path", trained[0], name).out == f"{folder}/model\n"
+    assert cli("artifacts", "path", trained[0], "model/weights.txt").out == f"{folder}/model/weights.txt\n"
 
 
 def test_get(trained: list[str], wine: Path, cli: Any) -> None:
-    done = cli("artifacts", "get", trained[0], "model")
+    done = cli("artifacts", "get", trained[0], "model/weights.txt")
     assert (done.status, done.out) == (0, "weights.txt\n")
     assert (wine / "weights.txt").read_text() == "alpha=0.1"
+    assert cli("artifacts", "get", "better", "model", "--to", "better").out == "better\n"
+    assert (wine / "better" / "weights.txt").read_text() == "alpha=0.3"
     done = cli("artifacts", "get", trained[0], "--to", "all")
     assert done.status == 0
     assert (wine / "all" / "model" / "weights.txt").read_text() == "alpha=0.1"
@@ -38,17 +40,17 @@ def test_get(trained: list[str], wine: Path, cli: Any) -> None:
 
 def test_get_does_not_overwrite_unless_forced(trained: list[str], wine: Path, cli: Any) -> None:
     (wine / "copy").write_text("mine")
-    done = cli("artifacts", "get", "better", "model", "--to", "copy")
+    done = cli("artifacts", "get", "better", "model/weights.txt", "--to", "copy")
     assert (done.status, "`copy` is there already" in done.err) == (2, True)
     assert (wine / "copy").read_text() == "mine"
-    assert cli("artifacts", "get", "better", "model", "--to", "copy", "--force").status == 0
+    assert cli("artifacts", "get", "better", "model/weights.txt", "--to", "copy", "--force").status == 0
     assert (wine / "copy").read_text() == "alpha=0.3"
 
 
 def test_a_changed_copy_leaves_the_store_as_it_is(trained: list[str], wine: Path, cli: Any) -> None:
-    cli("artifacts", "get", "better", "model", "--to", "copy")
+    cli("artifacts", "get", "better", "model/weights.txt", "--to", "copy")
     (wine / "copy").write_text("changed")
-    assert Path(cli("artifacts", "path", "better", "model").out.strip()).read_text() == "alpha=0.3"
+    assert Path(cli("artifacts", "path", "better", "model").out.strip(), "weights.txt").read_text() == "alpha=0.3"
 
 
 @pytest.mark.parametrize("name", ["modle", "..", "../run.json", "/etc/passwd", "."])

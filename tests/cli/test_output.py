@@ -124,7 +124,9 @@ def test_nobody_elses_escapes_reach_the_terminal(evil: Path, cli: Any) -> None:
     for words in (("runs", "--json"), ("show", "--json"), ("diff", "@last", "@last~1", "--json")):
         done = cli(*words)
         assert "\x1b" not in done.out, words
-        assert EVIL in json.dumps(done.json, ensure_ascii=False).encode().decode() or json.dumps(EVIL) in json.dumps(done.json)
+        assert EVIL in json.dumps(done.json, ensure_ascii=False).encode().decode() or json.dumps(EVIL) in json.dumps(
+            done.json
+        )
 
 
 @pytest.mark.parametrize(
@@ -195,9 +197,7 @@ def test_a_bug_is_one_line_and_a_file_without_secrets(
     assert "from-the-" not in text
 
 
-def test_a_bug_when_nothing_can_be_written(
-    cli: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_bug_when_nothing_can_be_written(cli: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLPROJ_CACHE", str(tmp_path / "file"))
 

@@ -72,7 +72,7 @@ def test_a_tag_has_a_name_and_a_value(wine: Path, cli: Any, tag: str) -> None:
     assert "--tag takes name=value" in done.err
 
 
-def test_values_come_from_P_over_files_over_defaults(wine: Path, cli: Any, tmp_path: Path) -> None:
+def test_values_come_from_the_command_line_over_files_over_defaults(wine: Path, cli: Any, tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.toml"
     first.write_text("alpha: 1\nsolver: sgd\nfeatures: [a]\n")
     second.write_text('alpha = 2.0\nfeatures = ["b", "c"]\n')
@@ -112,7 +112,7 @@ def test_all_wrong_values_are_told_at_once(wine: Path, cli: Any) -> None:
     assert "parameter `solver` (-P): expected one of cd, sgd; found `newton`" in done.err
 
 
-def test_P_without_a_value(wine: Path, cli: Any) -> None:
+def test_a_parameter_without_a_value(wine: Path, cli: Any) -> None:
     done = cli("run", "-e", "train", "-P", "alpha")
     assert done.status == 2
     assert "-P takes name=value or @file; found `alpha` without a value" in done.err

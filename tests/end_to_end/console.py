@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -50,7 +51,7 @@ def commands(block: Block) -> list[Command]:
             found.append(Command(line[2:], block.line + offset))
         elif found:
             found[-1].expected.append(line)
-    for before, after in zip(found, found[1:]):
+    for before, after in pairwise(found):
         if after.text == "echo $?":
             before.status = int(after.expected[0])
     # A command that is shown to answer with an error only, fails.
