@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 
 from mlproj.errors import UsageError
-from mlproj.manifest.models import NAME_PATTERN, PARAMETER_NAME_PATTERN, Parameter
+from mlproj.manifest import form
+from mlproj.manifest.form import NAME_PATTERN, PARAMETER_NAME_PATTERN
+from mlproj.manifest.models import Parameter
 from mlproj.manifest.scalars import resolve_scalar
 from mlproj.manifest.script_options import ScriptOption, options_of
 from mlproj.parameters.values import value_from_data
@@ -126,7 +128,8 @@ def _fields(option: ScriptOption) -> dict[str, Any] | None:
         json.dumps(fields)
         if not PARAMETER_NAME.fullmatch(option.name):
             return None
-        parameter = Parameter.model_validate(fields)
+        form.Parameter.model_validate(fields)
+        parameter = Parameter(**fields)
         for value in (*(option.choices or ()), *([fields["default"]] if "default" in fields else ())):
             value_from_data(parameter, value)
     except ValueError:  # pydantic's ValidationError and InvalidValueError are such

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlproj import environments
-from mlproj.api.resolution import load_checked, manifest_folder
+from mlproj.api.checked import load_checked, manifest_folder
 from mlproj.environments.environment import Report
 from mlproj.environments.kind import LockResult
 from mlproj.errors import UsageError

@@ -36,7 +36,7 @@ def load(path: str | Path = ".") -> Project:
 
     Raises ``ManifestError`` (a ``UsageError``) with every finding when it is not valid.
     """
-    from mlproj.api.resolution import load_checked, manifest_folder
+    from mlproj.api.checked import load_checked, manifest_folder
 
     loaded, warnings = load_checked(manifest_folder(str(path)))
     return Project(loaded.folder, loaded.name, loaded.manifest, tuple(str(each) for each in warnings))

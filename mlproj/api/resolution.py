@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproj import environments
+from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder
 from mlproj.api.request import Listener, RunRequest
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
-from mlproj.manifest import consistency as manifest_consistency
-from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.durations import parse_duration
-from mlproj.manifest.load import MANIFEST_NAME, LoadedManifest, load_manifest
+from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, System
-from mlproj.parameters import consistency as parameter_consistency
 from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.urls import secrets_of
 from mlproj.parameters.values import is_url
 from mlproj.sources import Snapshot, take_snapshot
-from mlproj.sources.local import project_folder
 from mlproj.text import one_line
 
 
@@ -32,7 +29,7 @@ class Resolved:
     """A run that could begin: source, manifest, entry point, configuration, command, and the environment to be had."""
 
     snapshot: Snapshot
-    loaded: LoadedManifest
+    loaded: CheckedManifest
     entry_point_name: str
     entry_point: EntryPoint
     config: Config
@@ -45,39 +42,19 @@ class Resolved:
     notices: tuple[str, ...]
 
 
-def findings(loaded: LoadedManifest) -> Iterator[Diagnostic]:
-    """Everything that ``check`` finds in a manifest that is valid by itself, warnings included."""
-    yield from manifest_consistency.inconsistencies(loaded)
-    yield from parameter_consistency.inconsistencies(loaded)
-
-
-def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
-    """The manifest of a folder, and the warnings about it.
-
-    Raises ``ManifestError`` with all findings when one of them is an error.
-    """
-    loaded = load_manifest(folder)
-    found = sorted(findings(loaded), key=lambda each: (each.span.line, each.span.column) if each.span else (0, 0))
-    if any(each.severity == "error" for each in found):
-        raise ManifestError(found)
-    return loaded, found
-
-
 def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     """Walk a request through sources, manifest and parameters. Nothing outside the cache is written.
 
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
     """
     folder = manifest_folder(request.project) if is_local(request.project) else take_snapshot(request.project).folder
-    loaded, warnings = load_checked(folder)
-    name, entry_point = manifest_consistency.choose_entry_point(loaded, request.entry_point)
+    loaded = checked_manifest(folder, cache_folder())
+    name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     command = render(entry_point, config, request.arguments)
     snapshot = take_snapshot(request.project)
     environment, environment_name = _environment(loaded, entry_point, request.environment_kind)
-    of_this_entry_point = [
-        str(each) for each in warnings if f"`{name}`" in each.message or _is_about(each, loaded, name)
-    ]
+    of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)
     return Resolved(
         snapshot,
@@ -95,17 +72,6 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     )
 
 
-def manifest_folder(project: str) -> Path:
-    """The folder of a project named by it, or by a file in it.
-
-    Raises ``UsageError`` for a YAML file that is not the manifest: to run another one would surprise.
-    """
-    path = Path(project)
-    if path.suffix in (".yaml", ".yml") and path.name != MANIFEST_NAME and path.is_file():
-        raise UsageError(f"{one_line(project)} is no manifest: that is called {MANIFEST_NAME}")
-    return project_folder(project)
-
-
 def is_local(project: str) -> bool:
     """Whether a project's URI is a folder of this machine, or a file in one."""
     from mlproj.sources import local
@@ -116,15 +82,6 @@ def is_local(project: str) -> bool:
 def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan:
     """What preparing the environment would come to; it may be resolved for that, and nothing is built."""
     return environments.plan(resolved.environment, resolved.environment_name, resolved.loaded.folder, request.policy)
-
-
-def _is_about(warning: Diagnostic, loaded: LoadedManifest, name: str) -> bool:
-    """Whether a warning's line lies within the entry point that runs."""
-    starts = sorted(loaded.document.keys[("entry_points", each)].line for each in loaded.manifest.entry_points)
-    start = loaded.document.keys[("entry_points", name)].line
-    after = next((line for line in starts if line > start), None)
-    line = warning.span.line if warning.span is not None else 0
-    return start <= line and (after is None or line < after)
 
 
 def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surroundings:
@@ -145,7 +102,7 @@ def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surr
 
 
 def _environment(
-    loaded: LoadedManifest, entry_point: EntryPoint, kind: str | None
+    loaded: CheckedManifest, entry_point: EntryPoint, kind: str | None
 ) -> tuple[EnvironmentSpec, str | None]:
     """The environment to run in, and its name among the manifest's ``environments`` if it has one."""
     declared = loaded.manifest.environment_of(entry_point)

@@ -24,7 +24,7 @@ def check(project: str, as_json: bool) -> int:
       mlproj check
       mlproj check wine --json
     """
-    from mlproj.api.resolution import load_checked, manifest_folder
+    from mlproj.api.checked import load_checked, manifest_folder
     from mlproj.manifest.diagnostics import ManifestError
 
     folder = manifest_folder(project)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import click
 
-from mlproj.api.resolution import manifest_folder
-from mlproj.manifest.consistency import choose_entry_point
+from mlproj.api.checked import manifest_folder
+from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.load import load_manifest
 from mlproj.manifest.models import Parameter
 from mlproj.parameters.values import text_of
@@ -24,7 +24,7 @@ def entry_point_help(project: str, name: str | None) -> str:
     loaded = load_manifest(manifest_folder(project))
     formatter = click.HelpFormatter(max_width=110)
     try:
-        chosen, entry_point = choose_entry_point(loaded, name)
+        chosen, entry_point = choose_entry_point(loaded.manifest, loaded.path, name)
     except Exception:
         if name is not None:
             raise

@@ -35,7 +35,7 @@ def init(folder: Path, entry_points: tuple[str, ...], force: bool) -> int:
     """
     from mlproj.api.first_manifest import draft_manifest
     from mlproj.files import write_atomically
-    from mlproj.manifest.load import MANIFEST_NAME
+    from mlproj.manifest.finding import MANIFEST_NAME
 
     if not folder.is_dir():
         raise UsageError(f"no folder `{one_line(folder)}`")

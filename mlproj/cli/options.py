@@ -67,13 +67,13 @@ def complete_entry_point(ctx: click.Context, _: click.Parameter, incomplete: str
 
 def complete_parameter(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """``name=`` of the entry point's parameters, for the shell's completion."""
-    from mlproj.manifest.consistency import choose_entry_point
+    from mlproj.manifest.entry_points import choose_entry_point
 
     loaded = _completed_manifest(ctx)
     if loaded is None:
         return []
     try:
-        entry_point = choose_entry_point(loaded, ctx.params.get("entry_point"))[1]
+        entry_point = choose_entry_point(loaded.manifest, loaded.path, ctx.params.get("entry_point"))[1]
     except UsageError:
         return []
     return [f"{name}=" for name in entry_point.parameters if name.startswith(incomplete)]

@@ -7,35 +7,11 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import PurePosixPath
 
-from mlproj.errors import UsageError
 from mlproj.manifest.diagnostics import Diagnostic
 from mlproj.manifest.document import KeyPath
 from mlproj.manifest.load import LoadedManifest
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec
-from mlproj.text import did_you_mean, one_line
-
-DEFAULT_ENTRY_POINT = "main"
-
-
-def choose_entry_point(loaded: LoadedManifest, name: str | None) -> tuple[str, EntryPoint]:
-    """The entry point called ``name``; without a name ``main``, or the only one there is.
-
-    Raises ``UsageError`` listing those there are.
-    """
-    entry_points = loaded.manifest.entry_points
-    listed = ", ".join(f"`{known}`" for known in entry_points)
-    if name is None:
-        if DEFAULT_ENTRY_POINT in entry_points:
-            return DEFAULT_ENTRY_POINT, entry_points[DEFAULT_ENTRY_POINT]
-        if len(entry_points) == 1:
-            return next(iter(entry_points.items()))
-        raise UsageError(f"no entry point `main` in {one_line(loaded.path)}", hint=f"Choose one with -e: {listed}.")
-    if name not in entry_points:
-        near = did_you_mean(name, entry_points)
-        raise UsageError(
-            f"no entry point `{one_line(name)}` in {one_line(loaded.path)}", hint=f"There are {listed}.{near}"
-        )
-    return name, entry_points[name]
+from mlproj.text import did_you_mean
 
 
 def inconsistencies(loaded: LoadedManifest) -> Iterator[Diagnostic]:

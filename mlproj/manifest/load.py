@@ -6,26 +6,31 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from mlproj.errors import UsageError
-from mlproj.manifest import models
+from mlproj.manifest import form
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.document import Document, KeyPath, read_document
-from mlproj.text import did_you_mean, nearest, one_line
-
-MANIFEST_NAME = "mlproj.yaml"
+from mlproj.manifest.finding import find_manifest
+from mlproj.manifest.models import Manifest, manifest_from
+from mlproj.text import did_you_mean, one_line
 
 
 @dataclass(frozen=True)
 class LoadedManifest:
-    """A valid manifest, and the document it was read from for findings that come later."""
+    """A valid manifest, what it declares in its valid form, and the document it was read from for later findings."""
 
-    manifest: models.Manifest
+    declared: dict[str, Any]
     document: Document
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest as a value."""
+        return manifest_from(self.declared)
 
     @property
     def path(self) -> Path:
@@ -43,24 +48,6 @@ class LoadedManifest:
         return self.manifest.name or self.folder.resolve().name or "project"
 
 
-def find_manifest(folder: Path) -> Path:
-    """The manifest's file in ``folder``.
-
-    Raises ``UsageError`` when there is none, naming what may have been meant.
-    """
-    path = folder / MANIFEST_NAME
-    if path.is_file():
-        return path
-    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    if any(name.lower() == "mlproject" for name in names):
-        hint = "It holds an MLproject: this version of mlproj does not run MLproject files, only mlproj.yaml."
-    elif near := nearest(MANIFEST_NAME, [name for name in names if name.endswith((".yaml", ".yml"))]):
-        hint = f"There is a `{one_line(near)}`: rename it to {MANIFEST_NAME} if that is the manifest."
-    else:
-        hint = "`mlproj init` writes a first one from what the folder holds."
-    raise UsageError(f"no {MANIFEST_NAME} in {one_line(folder)}", hint=hint)
-
-
 def load_manifest(folder: Path) -> LoadedManifest:
     """Read and validate the manifest of a project's folder.
 
@@ -75,10 +62,10 @@ def load_manifest(folder: Path) -> LoadedManifest:
         raise ManifestError([document.diagnostic(message)])
     try:
         with _no_pydantic_plugins():
-            manifest = models.Manifest.model_validate(document.data)
+            manifest = form.Manifest.model_validate(document.data)
     except ValidationError as error:
         raise ManifestError(_findings(document, error)) from None
-    return LoadedManifest(manifest, document)
+    return LoadedManifest(manifest.model_dump(exclude_unset=True), document)
 
 
 @contextlib.contextmanager
@@ -139,19 +126,19 @@ def _known_keys(at: KeyPath) -> list[str]:
     model: Any = None
     above = at[-2] if len(at) > 1 else None
     if not at:
-        model = models.Manifest
+        model = form.Manifest
     elif at[-1] == "virtualenv":
-        model = models.Virtualenv
+        model = form.Virtualenv
     elif at[-1] == "system":
-        model = models.System
+        model = form.System
     elif at[-1] == "environment" or above == "environments":
-        model = models.EnvironmentSpec
+        model = form.EnvironmentSpec
     elif above == "parameters":
-        model = models.Parameter
+        model = form.Parameter
     elif above == "outputs":
-        model = models.Output
+        model = form.Output
     elif above == "entry_points":
-        model = models.EntryPoint
+        model = form.EntryPoint
     return list(model.model_fields) if model is not None else []
 
 
@@ -174,7 +161,7 @@ def _message(document: Document, at: KeyPath, detail: Any) -> str:
     value = detail.get("input")
     if kind == "extra_forbidden":
         known = _known_keys(at[:-1])
-        if at[-1] in models.LATER_KINDS and "virtualenv" in known:
+        if at[-1] in form.LATER_KINDS and "virtualenv" in known:
             return f"this version of mlproj does not run `{at[-1]}` environments, only `virtualenv` and `system`"
         listed = ", ".join(known) or "none"
         return f"unknown key `{at[-1]}`: expected one of {listed}.{did_you_mean(str(at[-1]), known)}"

@@ -6,7 +6,7 @@ import ast
 import inspect
 from typing import Any
 
-from mlproj.manifest import models
+from mlproj.manifest import form
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -17,7 +17,7 @@ def manifest_schema() -> dict[str, Any]:
     The docstrings are read here and not by pydantic when it builds the models: reading source code would cost
     every run 40 ms.
     """
-    schema = models.Manifest.model_json_schema()
+    schema = form.Manifest.model_json_schema()
     documented = _attribute_docstrings()
     _describe(schema, documented["Manifest"])
     for name, definition in schema["$defs"].items():
@@ -43,7 +43,7 @@ def _describe(definition: dict[str, Any], documented: dict[str, str]) -> None:
 def _attribute_docstrings() -> dict[str, dict[str, str]]:
     """For each class of the models its attributes' docstrings, on one line each."""
     found: dict[str, dict[str, str]] = {}
-    for statement in ast.parse(inspect.getsource(models)).body:
+    for statement in ast.parse(inspect.getsource(form)).body:
         if not isinstance(statement, ast.ClassDef):
             continue
         attributes = found.setdefault(statement.name, {})

@@ -99,7 +99,7 @@ def _typed(parameter: Parameter, source: Given | None) -> Any:
     if source is None:
         if parameter.required:
             raise _MissingError(f"a value is required ({parameter.type}): give it with -P")
-        return value_from_data(parameter, parameter.default)
+        return value_from_data(parameter, parameter.default if parameter.has_default else None)
     if source.is_text:
         return value_from_texts(parameter, source.texts)
     if isinstance(source.data, dict) and parameter.value_type.base != "json":

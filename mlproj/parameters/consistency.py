@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from mlproj.manifest.diagnostics import Diagnostic
@@ -30,7 +31,7 @@ def _parameter(loaded: LoadedManifest, at: KeyPath, parameter: Parameter) -> Ite
         yield loaded.document.diagnostic(message, at, key=True)
     broken = [*_broken_choices(loaded, at, parameter), *_broken_bounds(loaded, at, parameter)]
     yield from broken
-    if "default" not in parameter.model_fields_set:
+    if not parameter.has_default:
         return
     # Beside a broken constraint the default is held to the type alone.
     judged = Parameter(type=parameter.type) if broken else parameter
@@ -67,7 +68,7 @@ def _broken_bounds(loaded: LoadedManifest, at: KeyPath, parameter: Parameter) ->
             yield loaded.document.diagnostic(f"this bound does not fit: {problem}", (*at, key))
             return
     if parameter.min is not None and parameter.max is not None:
-        ceiling = _plain(parameter).model_copy(update={"max": parameter.max})
+        ceiling = replace(_plain(parameter), max=parameter.max)
         if _problem(ceiling, parameter.min):
             yield loaded.document.diagnostic("`min` is above `max`: no value fits", (*at, "min"))
 

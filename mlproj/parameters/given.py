@@ -10,7 +10,6 @@ from typing import Any
 
 from mlproj.errors import UsageError
 from mlproj.manifest.diagnostics import ManifestError
-from mlproj.manifest.document import read_document
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
 
@@ -81,6 +80,8 @@ def read_parameters_file(path: Path) -> dict[str, Given]:
 
 
 def _read_yaml(path: Path) -> dict[str, Given]:
+    from mlproj.manifest.document import read_document
+
     document = read_document(path)
     if document.data is None:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ def commands(block: Block) -> list[Command]:
 
 
 class Console:
-    """A shell that keeps its folder and its variables from one command to the next."""
+    """A shell that keeps its exported variables from one command to the next."""
 
     def __init__(self, folder: Path, state: Path, variables: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -87,7 +88,7 @@ class Console:
             self.in_background.append(started)
             self._wait_for_a_running_run()
             return ""
-        script = f"{self.exported}\n(exit {self.status})\n{command}\nstatus=$?\nexport -p > {self.state}\nexit $status"
+        script = f"{self.exported}\n(exit {self.status})\n{command}\nstatus=$?\nexport -p > {shlex.quote(str(self.state))}\nexit $status"
         with (self.state.parent / "output").open("w+b") as output:
             ran = subprocess.run(
                 ["bash", "-c", script],

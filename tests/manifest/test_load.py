@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlproj.api.resolution import load_checked
+from mlproj.api.checked import load_checked
 from mlproj.errors import UsageError
-from mlproj.manifest.consistency import choose_entry_point
 from mlproj.manifest.diagnostics import ManifestError
+from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.load import load_manifest
 from mlproj.manifest.schema import manifest_schema
 
@@ -176,14 +176,14 @@ def test_a_folder_without_a_manifest_names_what_may_have_been_meant(tmp_path: Pa
 
 def test_the_entry_point_that_runs_by_default(project) -> None:
     only = load_manifest(project("entry_points: {train: {command: a}}"))
-    assert choose_entry_point(only, None)[0] == "train"
+    assert choose_entry_point(only.manifest, only.path, None)[0] == "train"
     main = load_manifest(project("entry_points: {train: {command: a}, main: {command: b}}"))
-    assert choose_entry_point(main, None)[0] == "main"
+    assert choose_entry_point(main.manifest, main.path, None)[0] == "main"
     neither = load_manifest(project("entry_points: {train: {command: a}, score: {command: b}}"))
     with pytest.raises(UsageError, match="Choose one with -e: `train`, `score`"):
-        choose_entry_point(neither, None)
+        choose_entry_point(neither.manifest, neither.path, None)
     with pytest.raises(UsageError, match="Did you mean `train`?"):
-        choose_entry_point(neither, "trian")
+        choose_entry_point(neither.manifest, neither.path, "trian")
 
 
 def test_the_committed_schemas_are_those_of_the_models(mlproj) -> None:

@@ -1,0 +1,123 @@
+"""Manifests that are known to be valid: checked in full once for each content, and remembered in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlproj.errors import UsageError
+from mlproj.files import sha256_of_text, write_atomically
+from mlproj.manifest.finding import MANIFEST_NAME, find_manifest
+from mlproj.manifest.models import EnvironmentSpec, Manifest, manifest_from
+from mlproj.sources.local import project_folder
+from mlproj.text import one_line
+from mlproj.version import __version__
+
+if TYPE_CHECKING:
+    from mlproj.manifest.diagnostics import Diagnostic
+    from mlproj.manifest.load import LoadedManifest
+
+_LARGEST_REMEMBERED = 1 << 20
+_CREDENTIALS = re.compile(rb"://[^/\s]*@|(?i:token|key|secret|sig\w*|passw\w*)=")  # in a URL: not to be copied
+
+
+@dataclass(frozen=True)
+class CheckedManifest:
+    """A manifest without errors, and its warnings, each with the entry point it is about (``None``: all of them)."""
+
+    path: Path
+    manifest: Manifest
+    warnings: tuple[tuple[str | None, str], ...]
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self.path.parent
+
+    @property
+    def name(self) -> str:
+        """The project's name: as declared, else its folder's."""
+        return self.manifest.name or self.folder.resolve().name or "project"
+
+
+def manifest_folder(project: str) -> Path:
+    """The folder of a project named by it, or by a file in it.
+
+    Raises ``UsageError`` for a YAML file that is not the manifest: to run another one would surprise.
+    """
+    path = Path(project)
+    if path.suffix in (".yaml", ".yml") and path.name != MANIFEST_NAME and path.is_file():
+        raise UsageError(f"{one_line(project)} is no manifest: that is called {MANIFEST_NAME}")
+    return project_folder(project)
+
+
+def checked_manifest(folder: Path, cache: Path) -> CheckedManifest:
+    """The manifest of a folder, which is not checked again while the file and those that it names are the same.
+
+    Raises ``ManifestError`` with all findings when one of them is an error.
+    """
+    path = find_manifest(folder)
+    memo = _memo(path, cache)
+    if memo is not None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads(memo.read_text("utf-8"))
+            manifest = manifest_from(known["manifest"])
+            if all((folder / name).is_file() for name in _named_files(manifest)):
+                return CheckedManifest(path, manifest, tuple((about, text) for about, text in known["warnings"]))
+    loaded, findings = load_checked(folder)
+    warnings = tuple((_entry_point_of(loaded, finding), str(finding)) for finding in findings)
+    if memo is not None:
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
+            write_atomically(memo, json.dumps({"manifest": loaded.declared, "warnings": warnings}))
+    return CheckedManifest(path, loaded.manifest, warnings)
+
+
+def _memo(path: Path, cache: Path) -> Path | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None  # the full check says why
+    if len(content) > _LARGEST_REMEMBERED or _CREDENTIALS.search(content):
+        return None
+    known_by = sha256_of_text(f"{__version__}\n{path}\n{content.decode('utf-8', 'surrogateescape')}")
+    return cache / "manifests" / f"{known_by[:32]}.json"
+
+
+def _named_files(manifest: Manifest) -> Iterator[str]:
+    environments = [manifest.environment, *manifest.environments.values()]
+    environments += [entry_point.environment for entry_point in manifest.entry_points.values()]
+    for each in environments:
+        if isinstance(each, EnvironmentSpec) and each.virtualenv is not None:
+            yield from filter(None, (each.virtualenv.requirements, each.virtualenv.project))
+
+
+def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
+    """The manifest of a folder, and the warnings about it.
+
+    Raises ``ManifestError`` with all findings when one of them is an error.
+    """
+    from mlproj.manifest import consistency as manifest_consistency
+    from mlproj.manifest.diagnostics import ManifestError
+    from mlproj.manifest.load import load_manifest
+    from mlproj.parameters import consistency as parameter_consistency
+
+    loaded = load_manifest(folder)
+    found = [*manifest_consistency.inconsistencies(loaded), *parameter_consistency.inconsistencies(loaded)]
+    found.sort(key=lambda each: (each.span.line, each.span.column) if each.span else (0, 0))
+    if any(each.severity == "error" for each in found):
+        raise ManifestError(found)
+    return loaded, found
+
+
+def _entry_point_of(loaded: LoadedManifest, finding: Diagnostic) -> str | None:
+    """The entry point within whose lines a finding stands."""
+    about = None
+    for name in loaded.manifest.entry_points:
+        if finding.span is not None and loaded.document.keys[("entry_points", name)].line <= finding.span.line:
+            about = name
+    return about

@@ -1,0 +1,346 @@
+"""The form of ``mlproj.yaml``: pydantic models of what it may say, from which its JSON Schema is generated too.
+
+Read once for each content of the file; what the rest of mlproj works with are the values of ``models``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from mlproj.manifest.durations import parse_duration
+from mlproj.manifest.types import ValueType, parse_type
+
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
+ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=250)]
+VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
+
+
+def _no_null_byte(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticCustomError("null_byte", "a text without a NUL character, which no command can be given")
+    return text
+
+
+def _inside_the_project(path: str) -> str:
+    """Refuse a path that names something outside the project's folder."""
+    if not path or path != path.strip() or "\x00" in path:
+        raise PydanticCustomError("path", "a path, relative to the project's folder")
+    parts = path.replace("\\", "/").split("/")
+    if path.startswith(("/", "~")) or re.match(r"^[A-Za-z]:", path) or ".." in parts:
+        raise PydanticCustomError(
+            "path_escapes", "a path inside the project's folder: no leading `/` or `~`, and no `..`"
+        )
+    return path
+
+
+def _plain_requirement(requirement: str) -> str:
+    """Refuse a dependency that a tool would read as an option or as more than one line."""
+    if not requirement.strip() or requirement.lstrip().startswith("-") or re.search(r"[\r\n\x00]", requirement):
+        raise PydanticCustomError(
+            "requirement",
+            "one requirement such as `pandas>=2`; options and `-r` belong in a requirements file",
+        )
+    return requirement
+
+
+def _not_an_option(value: str) -> str:
+    if not value or value.startswith("-") or re.search(r"[\r\n\x00]", value):
+        raise PydanticCustomError("option_like", "a value that does not start with `-` and holds no line break")
+    return value
+
+
+def _known_type(text: str) -> str:
+    try:
+        parse_type(text)
+    except ValueError as error:
+        raise PydanticCustomError("type", "{why}", {"why": str(error)}) from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_null_byte)]
+ProjectPath = Annotated[str, AfterValidator(_inside_the_project)]
+Requirement = Annotated[str, AfterValidator(_plain_requirement)]
+PlainValue = Annotated[str, AfterValidator(_not_an_option)]
+
+
+class Section(BaseModel):
+    """What every mapping of the manifest has in common: unknown keys are errors, and nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+class Parameter(Section):
+    """One typed parameter of an entry point."""
+
+    type: Annotated[str, AfterValidator(_known_type)] = "str"
+    """`str`, `int`, `float`, `bool`, `path`, `uri`, `json`, `date` or `secret`; `list[T]` for several; a `?` at the
+    end (`float?`) allows `null`."""
+    default: Any = None
+    """The value when none is given. Without this key the parameter is required, unless its type ends in `?`."""
+    choices: list[Any] | None = None
+    """The only values allowed."""
+    min: int | float | str | None = None
+    """The smallest value allowed (numbers and dates)."""
+    max: int | float | str | None = None
+    """The largest value allowed (numbers and dates)."""
+    min_length: Annotated[int, Field(ge=0)] | None = None
+    """The fewest characters of a text, or items of a list."""
+    max_length: Annotated[int, Field(ge=0)] | None = None
+    """The most characters of a text, or items of a list."""
+    pattern: str | None = None
+    """A regular expression (Python's) that the whole text must match."""
+    description: str | None = None
+    """What the parameter does, shown in the entry point's help."""
+    env: VariableName | None = None
+    """For a `secret`: the environment variable that holds it, for the caller and for the entry point alike."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """For a `path` that may be a URL: the SHA-256 that the fetched file must have."""
+
+    @model_validator(mode="after")
+    def _constraints_fit_the_type(self) -> Parameter:
+        kind = self.value_type
+        allowed = {
+            "min": ("int", "float", "date"),
+            "max": ("int", "float", "date"),
+            "pattern": ("str", "uri", "path", "secret"),
+            "env": ("secret",),
+            "sha256": ("path",),
+        }
+        for constraint, bases in allowed.items():
+            if getattr(self, constraint) is not None and kind.base not in bases:
+                raise PydanticCustomError(
+                    "constraint",
+                    "`{constraint}` only on a parameter of type {bases}; this one is `{type}`",
+                    {
+                        "constraint": constraint,
+                        "bases": " or ".join(f"`{base}`" for base in bases),
+                        "type": self.type,
+                        "key": constraint,
+                    },
+                )
+        if kind.base == "secret" and "default" in self.model_fields_set and self.default is not None:
+            raise PydanticCustomError(
+                "secret_default",
+                "no default on a `secret`: a manifest is read by everybody; name its variable with `env`",
+                {"key": "default"},
+            )
+        for constraint in ("min_length", "max_length"):
+            if getattr(self, constraint) is not None and not (
+                kind.is_list or kind.base in ("str", "uri", "path", "secret")
+            ):
+                raise PydanticCustomError(
+                    "constraint",
+                    "`{constraint}` only on a text or a list; this parameter is `{type}`",
+                    {"constraint": constraint, "type": self.type, "key": constraint},
+                )
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise PydanticCustomError(
+                    "pattern",
+                    "a regular expression; this one is broken: {why}",
+                    {"why": str(error), "key": "pattern"},
+                ) from None
+        return self
+
+    @property
+    def value_type(self) -> ValueType:
+        """The parsed ``type``."""
+        return parse_type(self.type)
+
+
+class Output(Section):
+    """Something that an entry point leaves behind and that is kept as an artifact."""
+
+    path: ProjectPath
+    """A file, a folder (with a `/` at its end) or a glob such as `plots/*.png`, relative to the project."""
+    kind: Literal["artifact", "metrics"] = "artifact"
+    """`metrics`: the file's numbers (JSON, JSON lines or CSV) become the run's metrics as well."""
+    optional: bool = False
+    """Whether the run may end without it. A missing output that is not optional fails the run."""
+
+
+def _output_from_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+AnyOutput = Annotated[
+    Output,
+    BeforeValidator(
+        _output_from_path, json_schema_input_type=Annotated[str | Output, Field(union_mode="left_to_right")]
+    ),
+]
+
+
+class Virtualenv(Section):
+    """A Python environment, resolved to a `pylock.toml` and built by mlproj."""
+
+    python: PlainValue | None = None
+    """Which interpreter: a version (`"3.12"`), a range (`">=3.11"`) or a path. By default the one that runs mlproj."""
+    dependencies: list[Requirement] = []
+    """Requirements (PEP 508), one an item."""
+    requirements: ProjectPath | None = None
+    """A requirements file, with all that pip allows in one."""
+    project: ProjectPath | None = None
+    """A `pyproject.toml`, whose project is installed too, editable."""
+    extras: list[PlainValue] = []
+    """With `project`: the extras to install."""
+    groups: list[PlainValue] = []
+    """With `project`: the dependency groups (PEP 735) to install."""
+    index_url: PlainValue | None = None
+    """The package index to use instead of the user's own."""
+    extra_index_urls: list[PlainValue] = []
+    """Package indexes to look into first."""
+    find_links: list[PlainValue] = []
+    """Folders or pages to look for packages in as well."""
+
+    @model_validator(mode="after")
+    def _extras_need_a_project(self) -> Virtualenv:
+        for key in ("extras", "groups"):
+            if getattr(self, key) and self.project is None:
+                raise PydanticCustomError(
+                    "extras", "`{key}` only together with `project: pyproject.toml`", {"key": key}
+                )
+        return self
+
+
+class System(Section):
+    """The interpreter and the tools that are already there."""
+
+
+LATER_KINDS = ("conda", "docker")
+
+
+class EnvironmentSpec(Section):
+    """One environment: exactly one kind."""
+
+    virtualenv: Virtualenv | None = None
+    """A locked virtualenv."""
+    system: System | None = None
+    """What is already there; nothing is built."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_means_the_defaults(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: {} if key in cls.model_fields and item is None else item for key, item in value.items()}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> EnvironmentSpec:
+        if (self.virtualenv is None) == (self.system is None):
+            raise PydanticCustomError("one_kind", "one kind: `virtualenv` or `system`", {"key": "system"})
+        return self
+
+
+def _spec_or_name(value: Any) -> str:
+    return "name" if isinstance(value, str) else "specification"
+
+
+SpecOrName = Annotated[
+    Annotated[EnvironmentSpec, Tag("specification")] | Annotated[str, Tag("name")],
+    Discriminator(_spec_or_name),
+]
+
+
+def _text_or_list(value: Any) -> str:
+    return "list" if isinstance(value, list) else "text"
+
+
+def _duration_text(value: Any) -> Any:
+    try:
+        parse_duration(value)
+    except ValueError as error:
+        raise PydanticCustomError("duration", "{why}", {"why": str(error)}) from None
+    return value
+
+
+Duration = Annotated[int | float | str, BeforeValidator(_duration_text)]
+
+
+def _compiles_with_value(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise PydanticCustomError(
+            "pattern", "a regular expression; this one is broken: {why}", {"why": str(error)}
+        ) from None
+    if "value" not in compiled.groupindex:
+        raise PydanticCustomError("pattern", "a regular expression with a group named `value`: `(?P<value>…)`")
+    return pattern
+
+
+MetricPattern = Annotated[str, AfterValidator(_compiles_with_value)]
+
+
+class EntryPoint(Section):
+    """One thing that the project can do."""
+
+    command: Annotated[
+        Annotated[Annotated[list[Text], Field(min_length=1)], Tag("list")]
+        | Annotated[Annotated[Text, Field(min_length=1)], Tag("text")],
+        Discriminator(_text_or_list),
+    ]
+    """What to run. A list is the argument vector; a text is split as a POSIX shell would split it, without one.
+    `{name}` is a parameter's value, `{args}` every parameter as `--name value`, `{overrides}` as `name=value`."""
+    description: str | None = None
+    """What it does, shown in help."""
+    shell: Literal["bash"] | None = None
+    """Run the command text under `bash -euo pipefail`. Values reach it as environment variables, never as text."""
+    parameters: dict[ParameterName, Parameter] = {}
+    """The typed parameters."""
+    environment: SpecOrName | None = None
+    """The environment to run in: a name from `environments`, or one of its own. By default the manifest's."""
+    inputs: list[ProjectPath] = []
+    """Files, folders and globs that are read, hashed into the record."""
+    outputs: dict[Name, AnyOutput] = {}
+    """What is left behind and kept as artifacts, by name."""
+    metrics: dict[Annotated[str, Field(min_length=1, max_length=250)], MetricPattern] = {}
+    """Metrics read off the output: a name and a regular expression with a group `value` (and, if wanted, `step`)."""
+    environment_variables: dict[VariableName, Text] = {}
+    """Variables set for the command."""
+    secret_variables: list[VariableName] = []
+    """Variables of the caller's environment whose values are secrets: masked in the log, never recorded."""
+    timeout: Duration | None = None
+    """How long it may take: seconds, or a text such as `90s`, `15m`, `2h`, `1h30m`."""
+    grace_period: Duration = 10
+    """How long it may take to end after a signal before it is killed."""
+
+    @model_validator(mode="after")
+    def _shell_needs_text(self) -> EntryPoint:
+        if self.shell is not None and isinstance(self.command, list):
+            raise PydanticCustomError("shell", "a command as one text, since `shell` is set", {"key": "command"})
+        return self
+
+
+class Manifest(Section):
+    """A project's manifest, `mlproj.yaml`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=250)] | None = None
+    """The project's name. By default the name of its folder."""
+    description: str | None = None
+    """What the project is about."""
+    environment: SpecOrName | None = None
+    """The environment of every entry point that names no other. By default `system`."""
+    environments: dict[Name, EnvironmentSpec] = {}
+    """Environments by name, for entry points to choose from."""
+    entry_points: Annotated[dict[Name, EntryPoint], Field(min_length=1)]
+    """What the project can do, by name. `main`, or a single one, is run by default."""
