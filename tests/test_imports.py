@@ -14,12 +14,22 @@ NOT_FOR_A_WARM_RUN = (
     *("aiohttp", "asyncio", "attr", "fsspec", "numpy", "packaging", "pathspec", "pip", "platformdirs", "psutil"),
     *("requests", "rich", "setuptools", "tqdm", "uv", "virtualenv", "yarl"),
     *("concurrent.futures", "ctypes", "http", "logging", "multiprocessing", "pdb", "queue", "ssl", "tarfile"),
+    *("pydantic", "pydantic_core", "typing_extensions", "yaml", "tomli_w", "tomllib"),
+    *("csv", "decimal", "email", "importlib.metadata", "importlib.resources", "zipfile", "zoneinfo"),
     *("unittest", "urllib.request", "xml", "doctest", "pydoc", "optparse", "argparse", "configparser", "graphlib"),
     *("mlproj.api.dry_run", "mlproj.api.first_manifest", "mlproj.api.locking", "mlproj.api.public", "mlproj.api.stop"),
     *("mlproj.cli.check", "mlproj.cli.crash", "mlproj.cli.entry_point_help", "mlproj.cli.envs", "mlproj.cli.runs"),
     *("mlproj.environments.install", "mlproj.environments.interpreters", "mlproj.environments.inventory"),
     *("mlproj.environments.pyproject", "mlproj.environments.resolution", "mlproj.environments.system"),
-    *("mlproj.environments.uv", "mlproj.manifest.schema", "mlproj.manifest.script_options", "mlproj.parameters.fetch"),
+    *("mlproj.environments.uv", "mlproj.manifest.consistency", "mlproj.manifest.document", "mlproj.manifest.form"),
+    *(
+        "mlproj.manifest.load",
+        "mlproj.manifest.scalars",
+        "mlproj.parameters.consistency",
+        "mlproj.manifest.schema",
+        "mlproj.manifest.script_options",
+        "mlproj.parameters.fetch",
+    ),
     *("mlproj.parameters.shell", "mlproj.processes.strays", "mlproj.runs.compare", "mlproj.runs.filter_sql"),
     *("mlproj.runs.filter_text", "mlproj.runs.find", "mlproj.runs.query", "mlproj.runs.tags", "mlproj.runs.trash"),
     *("mlproj.tracking.client", "mlproj.tracking.metrics_outputs", "mlproj.tracking.patterns"),
@@ -27,7 +37,7 @@ NOT_FOR_A_WARM_RUN = (
 # What printing the version or the help has no use for, all of the above included.
 NOT_FOR_THE_VERSION = (
     *NOT_FOR_A_WARM_RUN,
-    *("pydantic", "pydantic_core", "yaml", "sqlite3", "subprocess", "tempfile", "selectors", "socket"),
+    *("sqlite3", "subprocess", "tempfile", "selectors", "socket"),
     *("mlproj.api", "mlproj.environments", "mlproj.execution", "mlproj.manifest", "mlproj.parameters"),
     *("mlproj.processes", "mlproj.runs.store", "mlproj.sources", "mlproj.tracking", "mlproj.cli.run"),
 )

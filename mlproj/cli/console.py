@@ -64,9 +64,9 @@ def out(text: str = "") -> None:
 
 
 def out_json(value: Any) -> None:
-    """Print a command's result as JSON, on stdout. On a terminal, what could act on it is escaped as JSON escapes."""
+    """Print a command's result as JSON, on stdout; what could act on a terminal is escaped as JSON escapes."""
     text = json.dumps(finite(value), indent=2, ensure_ascii=False, default=str)
-    out(UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text) if sys.stdout.isatty() else text)
+    out(UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
 
 def out_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:

@@ -82,10 +82,10 @@ def complete_parameter(ctx: click.Context, _: click.Parameter, incomplete: str) 
 def _completed_manifest(ctx: click.Context) -> Any:
     from mlproj.manifest.load import load_manifest
 
-    # While an option still lacks its value, click has not given the words to the arguments: the first word that is
-    # a folder, and no option's value, is the project.
+    # While an option still lacks its value, click has not given the words to the arguments: the project is the first
+    # word, or, behind options, the first folder among them.
     words = ctx.meta.get(WORDS, [])
-    named = [word for before, word in zip(["", *words], words) if not before.startswith("-") and Path(word).is_dir()]
+    named = words[:1] if words and not words[0].startswith("-") else [word for word in words if Path(word).is_dir()]
     try:
         return load_manifest(Path(ctx.params.get("project") or (named or ["."])[0]))
     except (UsageError, OSError):

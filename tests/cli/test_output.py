@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import mlproj.api.resolution
+import mlproj.runs.query
 
 # A sequence that clears the screen, one that sets the window's title, the one-byte CSI, and a reversed direction.
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
@@ -186,8 +187,7 @@ def test_a_bug_is_one_line_and_a_file_without_secrets(
     def broken(*_: object) -> None:
         raise RuntimeError("it had from-the-environment and from-the-command-line and \x1b[31m in it")
 
-    monkeypatch.setattr(mlproj.api.resolution, "render", broken)
-    monkeypatch.setattr(mlproj.api.resolution, "resolve", lambda *_: None)
+    monkeypatch.setattr(mlproj.api.resolution, "resolve", broken)
     done = cli(*words)
     assert (done.status, done.out) == (125, "")
     assert "this is a bug in mlproj (RuntimeError: it had ••• and ••• and \\x1b[31m in it)" in done.err
@@ -208,8 +208,8 @@ def test_a_bug_when_nothing_can_be_written(cli: Any, monkeypatch: pytest.MonkeyP
     def broken(*_: object) -> None:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr(mlproj.api.resolution, "load_checked", broken)
-    done = cli("check", tmp_path)
+    monkeypatch.setattr(mlproj.runs.query, "search", broken)
+    done = cli("runs")
     assert done.status == 125
     assert Path(re.search(r"The traceback is in (\S+);", done.err)[1]).exists()  # type: ignore[index]
 

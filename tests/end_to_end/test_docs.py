@@ -98,3 +98,15 @@ def test_the_readme_s_manifest_is_valid(mlproj, project):
     checked = mlproj("check", project(manifest, {"train.py": ""}))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert yaml.safe_load(manifest)["name"] in checked.stdout
+
+
+PAGES = sorted(
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("example-projects/*/*.md")]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), target
