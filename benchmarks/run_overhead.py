@@ -93,7 +93,7 @@ def main() -> None:
         measure(contestants, arguments.rounds)
         report_runs(contestants)
         report_startup(variables, arguments.rounds)
-        report_output(project, variables, scratch, max(3, arguments.rounds // 3))
+        report_output(project, variables, scratch, max(7, arguments.rounds // 2))
 
 
 def write_project(folder: Path, variables: Mapping[str, str]) -> Path:

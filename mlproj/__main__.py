@@ -1,7 +1,5 @@
 """``python -m mlproj``."""
 
-import sys
+from mlproj.cli import run_and_exit
 
-from mlproj.cli import main
-
-sys.exit(main())
+run_and_exit()

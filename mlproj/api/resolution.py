@@ -96,6 +96,7 @@ def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surr
             cache_folder(),
             lambda done, total: listener.fetched(shown, done, total),
             refresh=request.policy.refresh,
+            offline=request.policy.offline,
         )
 
     return Surroundings(Path.cwd(), folder, os.environ, fetch)

@@ -27,7 +27,7 @@ from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
 from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import summary
-from mlproj.runs.artifacts import OutputRequest, collect
+from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import RunRecord
@@ -95,6 +95,7 @@ class _Walk:
         self.begun = time.monotonic()
         self.intake: Intake | None = None
         self.held: HeldLock | None = None
+        self.before: dict[str, Signature] = {}
 
     def to_the_end(self, standby: Standby) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
@@ -103,6 +104,7 @@ class _Walk:
         try:
             environment = self._environment()
             self._note_inputs()
+            self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
             plan = self._plan(environment)
             self._save()
             self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
@@ -200,15 +202,10 @@ class _Walk:
     def _with_outputs(self, outcome: Outcome) -> Outcome:
         """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
         folder = self.resolved.loaded.folder
-        declared = self.resolved.entry_point.outputs
-        requests = [OutputRequest(name, each.path, each.kind, each.optional) for name, each in declared.items()]
         problems: list[str] = []
         try:
             collected = collect(
-                requests,
-                folder,
-                self.live.files.artifacts,
-                started=time.time() - (time.monotonic() - self.begun),
+                self._outputs(), folder, self.live.files.artifacts, before=self.before, excluded=self._own_folders()
             )
             self.record = replace(
                 self.record, outputs=collected.outputs, notices=[*self.record.notices, *collected.notes]
@@ -226,6 +223,14 @@ class _Walk:
         if problems and outcome.status == "finished":
             return replace(outcome, status="failed", exit_status=1, reason="; ".join(problems))
         return outcome
+
+    def _outputs(self) -> list[OutputRequest]:
+        declared = self.resolved.entry_point.outputs
+        return [OutputRequest(name, each.path, each.kind, each.optional) for name, each in declared.items()]
+
+    def _own_folders(self) -> list[Path]:
+        """What of mlproj's own may lie in the project, and is no output of it."""
+        return [self.live.store.folder, cache_folder()]
 
     def _read_metrics(self, paths: list[Path]) -> None:
         from mlproj.tracking.metrics_outputs import read_metrics_file

@@ -99,6 +99,19 @@ def app() -> None:
     """
 
 
+def run_and_exit() -> None:
+    """The command line as a whole process.
+
+    It ends without taking Python's world down piece by piece: that costs a tenth of a short run, and closing the
+    store's connection would wait for the disk to hold all that the command has printed (SQLite syncs as it closes).
+    Nothing is lost: every file is closed where it is written, and the store is safe at any moment.
+    """
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit status.
 

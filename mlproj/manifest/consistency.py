@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from itertools import combinations
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from mlproj.manifest.diagnostics import Diagnostic
 from mlproj.manifest.document import KeyPath
@@ -49,8 +50,28 @@ def _missing_files(loaded: LoadedManifest) -> Iterator[Diagnostic]:
             continue
         for key in ("requirements", "project"):
             name = getattr(spec.virtualenv, key)
+            place = (*at, "virtualenv", key)
             if name is not None and not (loaded.folder / name).is_file():
-                yield loaded.document.diagnostic(f"no file `{name}` in the project", (*at, "virtualenv", key))
+                yield loaded.document.diagnostic(f"no file `{name}` in the project", place)
+            elif name is not None and key == "requirements":
+                for missing in _missing_includes(loaded.folder / name, set()):
+                    yield loaded.document.diagnostic(f"`{name}` refers to a file that is not there: {missing}", place)
+
+
+def _missing_includes(requirements: Path, seen: set[Path]) -> Iterator[str]:
+    """The files that a requirements file names with ``-r`` or ``-c``, however indirectly, and that are missing."""
+    if requirements in seen:
+        return
+    seen.add(requirements)
+    text = requirements.read_text(encoding="utf-8", errors="replace")
+    for match in re.finditer(r"(?m)^\s*(?:-r|-c|--requirement|--constraint)[ =]*([^\s#]+)", text):
+        included = requirements.parent / match[1]
+        if "://" in match[1] or "$" in match[1]:
+            continue
+        if included.is_file():
+            yield from _missing_includes(included, seen)
+        else:
+            yield match[1]
 
 
 def _overlapping_outputs(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint) -> Iterator[Diagnostic]:

@@ -23,11 +23,12 @@ class FetchError(MlprojError):
     """A URL that could not be fetched, or whose content is not the one declared."""
 
 
-def fetch(url: str, sha256: str | None, cache: Path, progress: Progress, *, refresh: bool) -> Path:
+def fetch(url: str, sha256: str | None, cache: Path, progress: Progress, *, refresh: bool, offline: bool) -> Path:
     """The local file that holds the content of ``url``, fetched unless it was before.
 
     With ``sha256`` a file of that digest in the cache is used whatever URL it came from, and fetched content must
-    have it. ``progress`` is told the bytes that have come and the total, where known. ``refresh`` asks again.
+    have it. ``progress`` is told the bytes that have come and the total, where known. ``refresh`` asks again;
+    ``offline`` takes what was fetched before, or fails.
 
     Raises ``FetchError``, and ``UsageError`` for a scheme that is not fetched.
     """
@@ -38,9 +39,11 @@ def fetch(url: str, sha256: str | None, cache: Path, progress: Progress, *, refr
     name = _file_name(url)
     memo = cache / "urls" / f"{sha256_of_text(url)}.json"
     with exclusive(memo.with_suffix(".lock")):
-        known = sha256 or (None if refresh else _remembered(memo))
+        known = sha256 or (None if refresh and not offline else _remembered(memo))
         if known is not None and (kept := _kept(cache, known)) is not None:
             return kept
+        if offline:
+            raise FetchError(f"{shown} was not fetched before, and --offline forbids to fetch it now")
         digest, path = _download(url, shown, cache, name, progress, sha256)
         write_atomically(memo, json.dumps({"url": without_credentials(url), "sha256": digest}))
         return path
@@ -92,8 +95,9 @@ def _download(
     except (MlprojError, KeyboardInterrupt):
         raise
     except ImportError as error:
-        extra = {"gs": "gs", "az": "az", "abfs": "az", "s3": "s3", "hf": "hf"}.get(urlsplit(url).scheme.lower(), "http")
-        hint = f"Install it: pip install 'mlproj[{extra}]'"
+        extra = {"gs": "gs", "az": "az", "abfs": "az", "s3": "s3", "hf": "hf"}.get(urlsplit(url).scheme.lower())
+        package = f"mlproj[{extra}]" if extra else "fsspec[http]"
+        hint = f"Install what it needs: pip install '{package}'"
         raise FetchError(f"cannot fetch {shown}: {one_line(error)}", hint=hint) from None
     except Exception as error:  # fsspec's file systems raise whatever their client libraries do
         reason = f"{type(error).__name__}: {one_line(error)}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ from mlproj.files import copy_file, sha256_of_file
 from mlproj.runs.paths import FoundFile, expand
 from mlproj.runs.record import FileRecord, OutputRecord
 from mlproj.text import one_line, plural
+
+Signature = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,37 @@ class Collected:
     notes: list[str] = field(default_factory=list)
 
 
+def signatures(requests: Iterable[OutputRequest], project: Path, excluded: Sequence[Path] = ()) -> dict[str, Signature]:
+    """What tells whether a file was written since: of every output that is there, before a run begins.
+
+    Inode, size and the times of the last change, compared for being the same: a clock, which a network disk may
+    have one of its own, has no part in it.
+    """
+    return {
+        found.path: _signature(found.status)
+        for request in requests
+        for found in expand(request.path, project, project, excluded).files
+    }
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def collect(
     requests: Iterable[OutputRequest],
     project: Path,
     artifacts: Path,
     *,
-    started: float,
+    before: Mapping[str, Signature],
     excluded: Sequence[Path] = (),
 ) -> Collected:
     """Copy the outputs that are in ``project`` into ``artifacts`` under their paths in the project.
 
-    ``started`` (seconds since the epoch) is when the run began: an output that is older is kept all the
-    same, as a command may well find it up to date, and noted. ``excluded`` are folders never looked into,
-    such as the store. A file in two outputs is copied once. One that the entry point put into
-    ``artifacts`` itself under the same path stays, and the output is kept as ``name~2.ext``. A disk that
-    is full or a file that cannot be read is a problem, not an exception.
+    ``before`` are the ``signatures`` from before the run: an output of which the run has written nothing is not its
+    own, and is missing. ``excluded`` are folders never looked into, such as the store. A file in two outputs is
+    copied once. One that the entry point put into ``artifacts`` itself under the same path stays, and the output is
+    kept as ``name~2.ext``. A disk that is full or a file that cannot be read is a problem, not an exception.
     """
     collected = Collected()
     logged = sorted(_logged_files(artifacts))
@@ -58,15 +76,22 @@ def collect(
     for request in requests:
         expansion = expand(request.path, project, project, [*excluded, artifacts])
         collected.notes.extend(f"output {one_line(request.name)}: {note}" for note in expansion.notes)
-        if not expansion.exists and not request.optional:
-            path = one_line(request.path)
-            collected.problems.append(f"output {one_line(request.name)}: {path} was not written by the run")
+        path = one_line(request.path)
+        old = [each for each in expansion.files if before.get(each.path) == _signature(each.status)]
+        leftover = bool(old) and len(old) == len(expansion.files)
+        if leftover:
+            said = f"output {one_line(request.name)}: {path} was there before the run, which did not write it"
+            (collected.notes if request.optional else collected.problems).append(said)
+            continue
+        if not expansion.exists:
+            if not request.optional:
+                collected.problems.append(f"output {one_line(request.name)}: {path} was not written by the run")
+            continue
         copied = [_kept(found, project, artifacts, copies, collected, request) for found in expansion.files]
         kept = [each for each in copied if each is not None]
-        if expansion.exists:
-            _note_stale(request, expansion.files, started, collected)
-            size = sum(each.size for each in kept)
-            collected.outputs.append(OutputRecord(request.name, request.path, request.kind, size, kept))
+        _note_old(request, old, collected)
+        size = sum(each.size for each in kept)
+        collected.outputs.append(OutputRecord(request.name, request.path, request.kind, size, kept))
     own = [each for each in (_own(artifacts, path, collected) for path in logged) if each is not None]
     if own:
         collected.outputs.append(OutputRecord("", "", "artifact", sum(each.size for each in own), own))
@@ -106,9 +131,7 @@ def _free(target: Path) -> Path:
     return candidate
 
 
-def _note_stale(request: OutputRequest, files: list[FoundFile], started: float, collected: Collected) -> None:
-    # Some file systems keep whole seconds only.
-    old = [each for each in files if each.status.st_mtime < int(started)]
+def _note_old(request: OutputRequest, old: list[FoundFile], collected: Collected) -> None:
     if old:
         first = one_line(old[0].path)
         which = first if len(old) == 1 else f"{plural(len(old), 'file')} ({first}, …)"

@@ -47,6 +47,21 @@ def test_get_does_not_overwrite_unless_forced(trained: list[str], wine: Path, cl
     assert (wine / "copy").read_text() == "alpha=0.3"
 
 
+def test_get_into_a_folder_that_is_there(trained: list[str], wine: Path, cli: Any) -> None:
+    """As `cp` has it; above all `--to . --force` does not replace the folder that one is in."""
+    (wine / "here").mkdir()
+    (wine / "here" / "precious.txt").write_text("mine")
+    assert cli("artifacts", "get", "better", "model", "--to", "here").status == 0
+    assert (wine / "here" / "model" / "weights.txt").read_text() == "alpha=0.3"
+    assert cli("artifacts", "get", "better", "model", "--to", "here").status == 2
+    assert cli("artifacts", "get", trained[0], "model", "--to", "here", "--force").status == 0
+    assert (wine / "here" / "model" / "weights.txt").read_text() == "alpha=0.1"
+    assert (wine / "here" / "precious.txt").read_text() == "mine"
+    assert cli("artifacts", "get", "better", "model/weights.txt", "--to", ".", "--force").status == 0
+    assert (wine / "weights.txt").read_text() == "alpha=0.3"
+    assert (wine / "mlproj.yaml").exists()
+
+
 def test_a_changed_copy_leaves_the_store_as_it_is(trained: list[str], wine: Path, cli: Any) -> None:
     cli("artifacts", "get", "better", "model/weights.txt", "--to", "copy")
     (wine / "copy").write_text("changed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,42 @@ def test_every_attribute_of_a_filter_and_every_status_is_told() -> None:
 def test_every_key_of_the_record_is_told() -> None:
     fields = set(RunRecord.__dataclass_fields__) - {"ended_at", "deleted_at", "supervisor", "schema_version", "other"}
     assert [name for name in fields if f"`{name}`" not in text_of("runs.md")] == []
+
+
+def code_in(page: str, language: str, holding: str) -> str:
+    """The first block of code on a page that holds a text."""
+    blocks = re.findall(rf"(?ms)^```{language}\n(.*?)^```", text_of(page))
+    return next(block for block in blocks if holding in block)
+
+
+def test_the_manifest_shown_is_sound(project: Any, cli: Any) -> None:
+    done = cli("check", project(code_in("manifest.md", "yaml", "name: wine-quality")))
+    assert (done.status, "warning" in done.out) == (0, False), done.out
+
+
+def test_the_function_shown_logs_without_mlproj(project: Any, cli: Any) -> None:
+    script = code_in("api.md", "python", "def log_metric") + 'log_metric("loss", 0.31, step=7)\n'
+    assert "import mlproj" not in script
+    folder = project("entry_points: {main: {command: [python, main.py]}}", {"main.py": script})
+    assert cli("run", folder, "-q").status == 0
+    assert cli("show", "--json").json["metrics"] == {"loss": 0.31}
+
+
+@pytest.mark.parametrize(
+    "line",
+    re.findall(r"(?m)^\| `(\{.*?\})`(?:, `(\{.*?\})`)?", text_of("runs.md")),
+    ids=lambda line: line[0],
+)
+def test_the_lines_shown_are_read(project: Any, cli: Any, line: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text("".join(f"{each}\n" for each in line if each))
+    command = "cat {file} >> $MLPROJ_METRICS"
+    folder = project(
+        f"entry_points:\n  main:\n    shell: bash\n    command: {command}\n    parameters: {{file: {{type: path}}}}\n"
+    )
+    assert cli("run", folder, "-q", "-P", f"file={tmp_path / 'lines'}").status == 0
+    record = cli("show", "--json").json
+    assert record["metrics"] or "seed" in record["parameters"] or record["tags"] == {"stage": "draft"}
+    assert record["notices"] == []
 
 
 def anchors(page: Path) -> set[str]:

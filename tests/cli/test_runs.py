@@ -113,6 +113,12 @@ def test_columns_that_are_none(cli: Any) -> None:
     assert "Did you mean `status`?" in done.err
 
 
+@pytest.mark.parametrize("columns", ["", " , ", "metrics.", "id,,params."])
+def test_columns_without_a_name(cli: Any, columns: str) -> None:
+    done = cli("runs", "--columns", columns)
+    assert (done.status, "no column" in done.err) == (2, True)
+
+
 def test_csv(trained: list[str], cli: Any) -> None:
     done = cli("runs", "--csv", "--columns", "id,status,params.alpha,params.features,metrics.rmse,name")
     rows = list(csv.DictReader(io.StringIO(done.out)))

@@ -113,3 +113,14 @@ def test_a_value_out_of_bounds_is_refused_before_anything_is_built(mlproj, examp
     ran = mlproj("run", example("elasticnet-diabetes"), "-P", "l1_ratio=2", env={"MLPROJ_CACHE": str(empty)})
     assert ran.returncode == 2 and "at most 1" in ran.stderr
     assert not (empty / "environments").exists()
+
+
+@pytest.mark.parametrize(("script", "exit_status"), [("raise SystemExit('broken')", 1), ("print('did nothing')", 1)])
+def test_a_run_does_not_take_over_what_the_run_before_left(mlproj, example, script: str, exit_status: int):
+    project = example("elasticnet-diabetes")
+    assert mlproj("run", project).returncode == 0
+    (project / "train.py").write_text(script)
+    idle = mlproj("run", project)
+    assert idle.returncode == exit_status
+    made = json.loads(mlproj("show", "@last", "--json").stdout)
+    assert (made["status"], made["metrics"], made["outputs"]) == ("failed", {}, [])
