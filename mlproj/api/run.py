@@ -119,6 +119,8 @@ class _Walk:
             name = signal.Signals(interrupted.number).name
             return self._close(Outcome("killed", 128 + interrupted.number, self._usage(), f"by {name}, before it ran"))
         except BaseException as error:
+            # A report of this bug must not hold what the run's records must not hold either.
+            error.__dict__["mlproj_secrets"] = self.resolved.secrets
             self._close(Outcome("failed", 125, self._usage(), f"mlproj itself failed: {type(error).__name__}"))
             raise
         finally:

@@ -24,7 +24,8 @@ def write_crash_report(error: BaseException) -> tuple[str, str]:
     Values given with -P and those of variables whose names sound of secrets are masked in it.
     """
     text = f"mlproj {__version__}, Python {sys.version}\n\n" + "".join(traceback.format_exception(error))
-    masked = mask_text(text, _suspects())
+    secrets = [*_suspects(), *getattr(error, "mlproj_secrets", ())]
+    masked = mask_text(text, secrets)
     name = f"crash-{os.getpid()}.txt"
     path = cache_folder() / "crashes" / name
     try:
@@ -32,7 +33,7 @@ def write_crash_report(error: BaseException) -> tuple[str, str]:
     except OSError:
         path = Path(tempfile.mkdtemp(prefix="mlproj-")) / name
         path.write_text(masked)
-    kind = f"{type(error).__name__}: {one_line(mask_text(str(error), _suspects()))}"
+    kind = f"{type(error).__name__}: {one_line(mask_text(str(error), secrets))}"
     return (
         f"this is a bug in mlproj ({kind[:300]})",
         f"The traceback is in {one_line(path)}; please report it.",

@@ -87,10 +87,10 @@ def _csv_text(value: Any) -> str:
 
 def _columns(text: str | None, records: list[Any]) -> list[str]:
     if text is not None:
-        keys = [key.strip() for key in text.split(",") if key.strip()]
+        keys = [key.strip() for key in text.split(",")]
         for key in keys:
-            section, dot, _ = key.partition(".")
-            if not (dot and section in ("metrics", "params", "tags", "curve", "source", "environment")) and (
+            section, _, name = key.partition(".")
+            if not (name and section in ("metrics", "params", "tags", "curve", "source", "environment")) and (
                 key not in _ATTRIBUTES
             ):
                 near = did_you_mean(key, _ATTRIBUTES)
