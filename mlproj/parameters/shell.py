@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from mlproj.errors import UsageError
 from mlproj.manifest.models import Parameter
 from mlproj.parameters.config import Config
-from mlproj.parameters.render import flags, overrides
 from mlproj.parameters.template import EVERY_FLAG, EVERY_OVERRIDE, Placeholder, parse_script
 from mlproj.parameters.values import text_of
+from mlproj.parameters.words import flags, overrides
 
 _INERT_TYPES = ("int", "float", "bool")
 # Builtins that execute their arguments, or evaluate them as names whose subscripts are arithmetic.

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mlproj.manifest.models import EntryPoint, Parameter
 from mlproj.parameters.config import Config
-from mlproj.parameters.render import flags, overrides, render
+from mlproj.parameters.render import render
 from mlproj.parameters.template import TemplateError, parse_template
+from mlproj.parameters.words import flags, overrides
 
 words = st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
 
