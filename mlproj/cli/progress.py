@@ -26,6 +26,7 @@ class RunDisplay:
         self.phrases: list[str] = []
         self.since = 0.0
         self.live: Any = None
+        self.fetching = ""
 
     def listener(self) -> Listener:
         """The listener to hand to the API."""
@@ -46,13 +47,24 @@ class RunDisplay:
 
     def fetched(self, what: str, done: int, total: int | None) -> None:
         """Show how much of a URL has come; on a terminal only."""
-        from mlproj.files import human_size
+        if not sys.stderr.isatty():
+            return
+        if self.fetching != what:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        if sys.stderr.isatty():
-            of = f" of {human_size(total)} ({100 * done // max(total, 1)} %)" if total else ""
-            self._spin(f"fetching {what}  {human_size(done)}{of}")
+            self.close()
+            text = TextColumn("fetching {task.description}", markup=False)
+            console = Console(stderr=True)
+            self.live = Progress(text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console)
+            self.live.add_task(what)
+            self.live.start()
+            self.fetching = what
+        self.live.update(self.live.task_ids[0], completed=done, total=total)
 
     def _spin(self, text: str) -> None:
+        if self.fetching:
+            self.close()
         if self.live is None:
             from rich.console import Console
             from rich.status import Status
@@ -81,6 +93,7 @@ class RunDisplay:
         if self.live is not None:
             self.live.stop()
             self.live = None
+            self.fetching = ""
 
     def ended(self, record: RunRecord) -> None:
         """Show how the run ended."""
