@@ -16,7 +16,8 @@ CHUNK = 1 << 20
 
 def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
     """Make ``path`` hold ``content`` whole: readers, and a machine that dies, see the old file or the new one."""
-    data = content.encode() if isinstance(content, str) else content
+    # A lone surrogate stands for a byte that is not UTF-8, of a file's name say; in JSON its escape gives it back.
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)

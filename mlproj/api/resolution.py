@@ -52,7 +52,7 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     command = render(entry_point, config, request.arguments)
-    snapshot = take_snapshot(request.project)
+    snapshot = take_snapshot(request.project, [each.path for each in entry_point.outputs.values()])
     environment, environment_name = _environment(loaded, entry_point, request.environment_kind)
     of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)

@@ -27,6 +27,7 @@ class RunDisplay:
         self.since = 0.0
         self.live: Any = None
         self.fetching = ""
+        self.said: set[str] = set()
 
     def listener(self) -> Listener:
         """The listener to hand to the API."""
@@ -78,6 +79,7 @@ class RunDisplay:
     def notice(self, text: str) -> None:
         """Show something that the user should know."""
         self.close()
+        self.said.add(text)
         warn(text)
 
     def starting(self, text: str) -> None:
@@ -112,8 +114,8 @@ class RunDisplay:
             parts.append("outputs: " + ", ".join(outputs))
         if record.error:
             warn(record.error)
-        for notice in record.notices[len(record.source.notes) :]:
-            if self.verbose:
+        for notice in record.notices:
+            if notice not in self.said:
                 warn(notice)
         say("   ".join(parts))
         if self.verbose:

@@ -82,7 +82,7 @@ def _csv_text(value: Any) -> str:
     from mlproj.parameters.values import text_of
 
     text = text_of(value)
-    return one_line(text) if sys.stdout.isatty() else text
+    return one_line(text) if sys.stdout.isatty() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _columns(text: str | None, records: list[Any]) -> list[str]:

@@ -51,7 +51,7 @@ def show(run: str, packages: bool, as_json: bool) -> int:
         [(each.path, f"{human_size(each.size)}  sha256:{(each.sha256 or '')[:12]}") for each in record.inputs],
     )
     _facts("outputs", _outputs(record))
-    _facts("notices", [("", each) for each in record.notices])
+    _notices(record)
     return 0
 
 
@@ -69,6 +69,15 @@ def _facts(title: str, rows: list[tuple[str, str]]) -> None:
     width = max(len(one_line(label)) for label, _ in rows)
     for label, text in rows:
         out(f"  {coloured(one_line(label).ljust(width), sys.stdout, dim=True)}  {one_line(text)}")
+
+
+def _notices(record: Any) -> None:
+    if record.notices:
+        out()
+        out(coloured("notices", sys.stdout, bold=True))
+    for notice in record.notices:
+        for line in notice.splitlines():
+            out(f"  {one_line(line)}")
 
 
 def _text(value: Any) -> str:

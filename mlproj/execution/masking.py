@@ -14,7 +14,8 @@ SHORTEST_SECRET = 4
 
 def forms_of(secret: str) -> set[bytes]:
     """The forms in which a secret turns up in output: as it is, by line, in JSON, in a URL, through a terminal."""
-    texts = {secret, secret.strip(), secret.replace("\n", "\r\n"), quote(secret, safe=""), quote_plus(secret)}
+    texts = {secret, secret.strip(), secret.replace("\n", "\r\n"), quote(secret, safe="", errors="replace")}
+    texts.add(quote_plus(secret, errors="replace"))
     texts |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     texts |= {line.strip() for line in secret.splitlines()}
     return {text.encode("utf-8", "surrogateescape") for text in texts if len(text) >= SHORTEST_SECRET}
@@ -78,4 +79,4 @@ def mask_bytes(data: bytes, secrets: Iterable[str]) -> bytes:
 
 def mask_text(text: str, secrets: Iterable[str]) -> str:
     """``text`` with every secret in it masked, for records and messages."""
-    return mask_bytes(text.encode("utf-8", "surrogateescape"), secrets).decode("utf-8", "surrogateescape")
+    return mask_bytes(text.encode("utf-8", "surrogatepass"), secrets).decode("utf-8", "surrogatepass")

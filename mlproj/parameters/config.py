@@ -76,7 +76,8 @@ def resolve(entry_point: EntryPoint, given: Mapping[str, Given], around: Surroun
             value = _typed(parameter, source)
             values[name], recorded[name] = _placed(parameter, value, source, around)
         except InvalidValueError as error:
-            origin = source.origin if source is not None else "the default"
+            from_variable = f"${parameter.env}" if parameter.env else "the default"
+            origin = source.origin if source is not None else from_variable
             problems.append(f"parameter `{name}` ({origin}): {error}")
         except _MissingError as error:
             problems.append(f"parameter `{name}`: {error}")

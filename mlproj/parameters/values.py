@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timezone
@@ -91,12 +92,17 @@ def hold_to_constraints(parameter: Parameter, value: Any) -> None:
     kind = parameter.value_type
     if value is None:
         return
+    try:
+        os.fsencode(text_of(value))
+    except UnicodeEncodeError:
+        raise InvalidValueError("expected a text that a command can take: this one holds half a character") from None
     measured = value if kind.is_list else str(value)
     noun = "item" if kind.is_list else "character"
+    found = "another number" if kind.base == "secret" else len(measured)
     if parameter.min_length is not None and len(measured) < parameter.min_length:
-        raise InvalidValueError(f"expected at least {parameter.min_length} {noun}(s); found {len(measured)}")
+        raise InvalidValueError(f"expected at least {parameter.min_length} {noun}(s); found {found}")
     if parameter.max_length is not None and len(measured) > parameter.max_length:
-        raise InvalidValueError(f"expected at most {parameter.max_length} {noun}(s); found {len(measured)}")
+        raise InvalidValueError(f"expected at most {parameter.max_length} {noun}(s); found {found}")
     for item in value if kind.is_list else [value]:
         _hold_item(parameter, item)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 
 from mlproj.errors import SourceError
@@ -9,20 +10,20 @@ from mlproj.sources import local
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line
 
-# One module a kind, asked in this order; each has recognises(uri) and fetch(uri).
+# One module a kind, asked in this order; each has recognises(uri) and fetch(uri, outputs).
 SOURCES: tuple[ModuleType, ...] = (local,)
 
 __all__ = ["SOURCES", "Snapshot", "take_snapshot"]
 
 
-def take_snapshot(uri: str) -> Snapshot:
-    """The folder that ``uri`` names, with its identity.
+def take_snapshot(uri: str, outputs: Sequence[str] = ()) -> Snapshot:
+    """The folder that ``uri`` names, with its identity, to which the declared ``outputs`` (paths, globs) do not belong.
 
     Raises ``SourceError`` when no kind of source recognises it, or it cannot be read.
     """
     for source in SOURCES:
         if source.recognises(uri):
-            snapshot: Snapshot = source.fetch(uri)
+            snapshot: Snapshot = source.fetch(uri, outputs)
             return snapshot
     shown = one_line(uri)
     if "://" in uri or uri.startswith("git@"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,17 @@ ALWAYS_IGNORED = frozenset(
 LARGEST_FILE = 200 << 20
 
 
-def digest_of_folder(folder: Path) -> tuple[str, tuple[str, ...]]:
+def digest_of_folder(folder: Path, outputs: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """The SHA-256 over every file that is not ignored, and the names of those too large to be read.
 
-    Ignored is what ``.gitignore`` and ``.mlprojignore`` files say, and what is never source (``.git``, caches). A file
+    Ignored is what ``.gitignore`` and ``.mlprojignore`` files say, what is never source (``.git``, caches), and the
+    ``outputs`` that runs leave. A file
     over 200 MiB counts with its size and time of change instead of its content. Symbolic links count as what they
     point at by name, and are not followed.
     """
     digest = hashlib.sha256()
     too_large = []
-    for name, entry in _files(str(folder)):
+    for name, entry in _files(str(folder), _matcher(outputs)):
         status = entry.stat(follow_symlinks=False)
         encoded = name.encode("utf-8", "surrogateescape")
         if stat.S_ISLNK(status.st_mode):
@@ -48,7 +51,16 @@ def digest_of_folder(folder: Path) -> tuple[str, tuple[str, ...]]:
     return digest.hexdigest(), tuple(too_large)
 
 
-def _files(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _matcher(outputs: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a name is one of the outputs (paths and globs), or in one that is a folder."""
+    if not outputs:
+        return lambda _: False
+    patterns = [fnmatch.translate(path.rstrip("/").removeprefix("./")) for path in outputs]
+    matcher = re.compile("|".join(patterns))
+    return lambda name: matcher.match(name) is not None
+
+
+def _files(top: str, is_output: Callable[[str], bool]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Every file below ``top`` that is not ignored, with its relative name, in the order of the names."""
     pending: list[tuple[str, str, tuple[tuple[str, Any], ...]]] = [(top, "", ())]
     while pending:
@@ -60,7 +72,7 @@ def _files(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         for entry in entries:
             name = prefix + entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name in ALWAYS_IGNORED or _ignored(name + "/" * is_folder, rules):
+            if entry.name in ALWAYS_IGNORED or is_output(name) or _ignored(name + "/" * is_folder, rules):
                 continue
             if is_folder:
                 folders.append((entry.path, name + "/", rules))

@@ -65,12 +65,16 @@ def repository_above(folder: Path) -> Path | None:
     return None
 
 
-def describe_worktree(folder: Path) -> Snapshot:
+def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
     """The identity of a folder in a git working tree: two git calls when it is clean, two more when it is not.
+
+    What a run leaves in ``outputs`` does not make the tree dirty.
 
     Raises ``GitRefusal``.
     """
     settings = _settings(folder)
+    source = [".", *(f":(exclude,glob){path.rstrip('/')}" for path in outputs)]
+    source += [f":(exclude,glob){path.rstrip('/')}/**" for path in outputs]
     call = ("--no-optional-locks", *_SAFE, *settings.neutralised)
     status = _git(
         folder,
@@ -83,7 +87,7 @@ def describe_worktree(folder: Path) -> Snapshot:
             "--untracked-files=all",
             "--ignore-submodules=dirty",
         ]
-        + ["--no-renames", "--", "."],
+        + ["--no-renames", "--", *source],
     )
     commit: str | None = None
     branch: str | None = None
@@ -104,7 +108,7 @@ def describe_worktree(folder: Path) -> Snapshot:
     snapshot = Snapshot(folder, "git", commit, branch, settings.remote, subdirectory, dirty, notes=notes)
     if not dirty:
         return snapshot
-    return _with_patch(snapshot, call, untracked)
+    return _with_patch(snapshot, call, untracked, source)
 
 
 def commit_author(folder: Path) -> str | None:
@@ -166,7 +170,7 @@ def _subdirectory(folder: Path) -> str:
     return "" if inside == "." else inside
 
 
-def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str]) -> Snapshot:
+def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str], source: list[str]) -> Snapshot:
     """The snapshot with the patch of its tracked changes and its untracked files, up to the limits in size."""
     top = repository_above(snapshot.folder) or snapshot.folder
     kept, left_out = _within_limits(top, untracked)
@@ -193,7 +197,7 @@ def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str])
             names = "\0".join(kept).encode("utf-8", "surrogateescape")
             add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"]
             _git(top, [*call, "--literal-pathspecs", *add], environment, names)
-        patch = _git(snapshot.folder, [*call, *diff, base, "--", "."], environment)
+        patch = _git(snapshot.folder, [*call, *diff, base, "--", *source], environment)
     notes = snapshot.notes
     if len(patch) > LARGEST_PATCH:
         notes = (

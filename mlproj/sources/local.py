@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlproj.errors import SourceError
@@ -28,8 +29,8 @@ def project_folder(uri: str) -> Path:
     return Path.cwd() / folder
 
 
-def fetch(uri: str) -> Snapshot:
-    """The folder as it is now; nothing in it is written.
+def fetch(uri: str, outputs: Sequence[str] = ()) -> Snapshot:
+    """The folder as it is now; nothing in it is written. What a run leaves in ``outputs`` is no part of its source.
 
     Raises ``SourceError`` when it cannot be read.
     """
@@ -38,10 +39,10 @@ def fetch(uri: str) -> Snapshot:
     try:
         if repository_above(folder) is not None:
             try:
-                return describe_worktree(folder)
+                return describe_worktree(folder, outputs)
             except GitRefusal as refusal:
                 notes = (f"not identified by git: {refusal}",)
-        digest, left_out = digest_of_folder(folder)
+        digest, left_out = digest_of_folder(folder, outputs)
     except OSError as error:
         raise SourceError(f"the project cannot be read: {one_line(error)}") from None
     return Snapshot(folder, "folder", digest=digest, left_out=left_out, notes=notes)

@@ -339,3 +339,29 @@ def test_the_clock_going_back_keeps_the_order(project, own_home: Path, mlproj) -
     back = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True)
     assert json.loads(back.stdout)["id"] > first
     shutil.rmtree(folder)
+
+
+def test_bytes_that_are_no_utf_8_come_through(project, own_home: Path, mlproj) -> None:
+    script = "import os, sys; os.write(1, os.fsencode(sys.argv[1])); os.write(1, open(os.environ['MLPROJ_PARAMS'], 'rb').read())"
+    manifest = "entry_points: {main: {command: [PYTHON, -c, \"SCRIPT\", '{text}'], parameters: {text: {type: str}}}}"
+    folder = project(manifest.replace("PYTHON", sys.executable).replace("SCRIPT", script))
+    argv = [
+        sys.executable,
+        "-m",
+        "mlproj",
+        "run",
+        folder,
+        "-P",
+        b"text=\xff\xfe",
+        "--tag",
+        b"t=\xfd",
+        "--name",
+        b"\xfc",
+    ]
+    ran = subprocess.run(argv, capture_output=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(b"\xff\xfe{")
+    assert json.loads(ran.stdout[2:]) == {"text": "\udcff\udcfe"}
+    assert mlproj("show", "@last").returncode == 0
+    assert json.loads(mlproj("runs", "--json").stdout)[0]["parameters"] == {"text": "\udcff\udcfe"}
+    assert mlproj("runs").returncode == mlproj("runs", "--csv").returncode == 0

@@ -53,6 +53,14 @@ def test_texts_that_do_not_fit(type_: str, text: str) -> None:
         from_text(type_, text)
 
 
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+def test_half_a_character_is_no_text(text: str) -> None:
+    with pytest.raises(InvalidValueError, match="half a character"):
+        from_text("str", text)
+    with pytest.raises(InvalidValueError, match="half a character"):
+        value_from_data(Parameter(type="json"), {"a": [text]})
+
+
 def test_several_texts_are_the_items_as_they_are() -> None:
     assert from_text("list[str]", "a,b", "[c]") == ["a,b", "[c]"]
 

@@ -100,6 +100,18 @@ def test_large_untracked_files_are_left_out_and_named(repository: Path) -> None:
     assert (snapshot.dirty, snapshot.left_out) == (True, ("data.bin",))
 
 
+def test_what_runs_leave_does_not_make_it_dirty(repository: Path) -> None:
+    for name in ("model/deep/weights", "plots/a.png", "metrics.json"):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text("left by a run")
+    outputs = ["model/", "plots/*.png", "metrics.json"]
+    assert take_snapshot(str(repository), outputs).dirty is False
+    (repository / "plots" / "notes.txt").write_text("n")
+    snapshot = take_snapshot(str(repository), outputs)
+    assert b"notes.txt" in snapshot.patch
+    assert b"left by a run" not in snapshot.patch
+
+
 def test_two_different_changes_have_two_digests(repository: Path) -> None:
     (repository / "train.py").write_text("print(2)\n")
     first = take_snapshot(str(repository)).digest

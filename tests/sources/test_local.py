@@ -67,6 +67,16 @@ def test_what_is_ignored_does_not_count(tmp_path: Path) -> None:
     assert digest_of_folder(folder) != before
 
 
+def test_what_runs_leave_does_not_count(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", {"a.py": "1"})
+    outputs = ["model/", "plots/*.png", "metrics.json"]
+    before = take_snapshot(str(folder), outputs).digest
+    write(folder, {"model/deep/weights": "w", "plots/a.png": "p", "metrics.json": "{}"})
+    assert take_snapshot(str(folder), outputs).digest == before
+    write(folder, {"plots/notes.txt": "n"})
+    assert take_snapshot(str(folder), outputs).digest != before
+
+
 def test_special_files_and_loops_are_passed_over(tmp_path: Path) -> None:
     folder = write(tmp_path / "p", {"a": "1"})
     os.mkfifo(folder / "fifo")
