@@ -181,6 +181,7 @@ def _serve(orders: int, events: int, watch: Watch) -> None:
                 _send_all(signal.SIGCONT)
                 watch.kill_at = min(watch.kill_at or float("inf"), time.monotonic() + watch.grace)
         if watch.exited is not None and not _descendants():
+            watch.reap()  # those that ended between the two looks
             return
         now = time.monotonic()
         if watch.timeout_at is not None and now >= watch.timeout_at:
