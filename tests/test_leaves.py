@@ -112,7 +112,7 @@ def test_the_nearest_name() -> None:
     assert nearest("l1-ration", ["alpha", "l1_ratio"]) == "l1_ratio"
     assert nearest("zzz", ["alpha"]) is None
     assert did_you_mean("alhpa", ["alpha"]) == " Did you mean `alpha`?"
-    assert (plural(1, "file"), plural(2, "file")) == ("1 file", "2 files")
+    assert (plural(1, "file"), plural(2, "file"), plural(3, "process")) == ("1 file", "2 files", "3 processes")
 
 
 def test_an_error_carries_its_exit_status_and_its_hint() -> None:
