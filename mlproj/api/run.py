@@ -30,7 +30,7 @@ from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
-from mlproj.runs.record import RunRecord
+from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.text import one_line
 from mlproj.tracking.metrics_file import append_points, with_totals
@@ -215,7 +215,7 @@ class _Walk:
             problems = collected.problems
             for output in collected.outputs:
                 if output.kind == "metrics":
-                    self._read_metrics([self.live.files.artifacts / each.path for each in output.files])
+                    self._read_metrics(output)
         except (OSError, StoreError) as error:
             problems = [f"the outputs could not be kept: {one_line(error)}"]
         except Interrupted as interrupted:
@@ -234,13 +234,19 @@ class _Walk:
         """What of mlproj's own may lie in the project, and is no output of it."""
         return [self.live.store.folder, cache_folder()]
 
-    def _read_metrics(self, paths: list[Path]) -> None:
+    def _read_metrics(self, output: OutputRecord) -> None:
         from mlproj.tracking.metrics_outputs import read_metrics_file
 
-        for path in paths:
-            points, notices = read_metrics_file(path)
+        told: list[str] = []
+        count = 0
+        for each in output.files:
+            points, notices = read_metrics_file(self.live.files.artifacts / each.path)
             append_points(self.live.files.metrics, points)
-            self.record = replace(self.record, notices=[*self.record.notices, *notices])
+            told += notices
+            count += len(points)
+        if not count and not told:
+            told = [f"output {output.name}: there is no number in {one_line(output.path)} to be a metric"]
+        self.record = replace(self.record, notices=[*self.record.notices, *told])
 
     def _close(self, outcome: Outcome) -> RunRecord:
         """Write the final record and let go of the run."""

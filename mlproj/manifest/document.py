@@ -95,7 +95,9 @@ def parse_document(path: Path, raw: bytes) -> Document:
 
 def _decoded(path: Path, raw: bytes) -> str:
     if len(raw) > LARGEST_FILE:
-        raise ManifestError([Diagnostic("error", "the file is larger than 1 MiB: this is no manifest", str(path))])
+        raise ManifestError(
+            [Diagnostic("error", "the file is larger than 1 MiB, which none of its kind is", str(path))]
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

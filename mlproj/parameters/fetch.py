@@ -100,10 +100,11 @@ def _download(
         hint = f"Install what it needs: pip install '{package}'"
         raise FetchError(f"cannot fetch {shown}: {one_line(error)}", hint=hint) from None
     except Exception as error:  # fsspec's file systems raise whatever their client libraries do
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        cause = error.__cause__ or error
+        reason = f"{type(cause).__name__}: {one_line(cause)}".replace(one_line(url), shown)
         for secret in secrets_of(url):
-            reason = reason.replace(secret, "•••")
-        raise FetchError(f"cannot fetch {shown}: {reason.replace(one_line(url), shown)}") from None
+            reason = reason.replace(secret, "•••") if len(secret) > 3 else reason
+        raise FetchError(f"cannot fetch {shown}: {reason}") from None
     finally:
         scratch.unlink(missing_ok=True)
         if scratch_folder.is_dir():

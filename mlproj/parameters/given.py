@@ -69,12 +69,14 @@ def read_parameters_file(path: Path) -> dict[str, Given]:
     shown = one_line(path)
     if reader is None:
         raise UsageError(f"{shown}: a parameters file ends in .yaml, .yml, .json or .toml")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{shown}: the parameters file is no regular file")
     try:
         return reader(path)
     except OSError as error:
         raise UsageError(f"{shown}: the parameters file cannot be read: {error.strerror}") from None
     except ManifestError as error:
-        raise UsageError("\n".join(str(each) for each in error.diagnostics)) from None
+        raise UsageError("\n".join(str(each).replace(": error: ", ": ", 1) for each in error.diagnostics)) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{shown}: not {path.suffix[1:].upper()}: {one_line(error)}") from None
 
@@ -95,7 +97,15 @@ def _read_yaml(path: Path) -> dict[str, Given]:
 
 
 def _read_json(path: Path) -> dict[str, Given]:
-    return _mapping(path, json.loads(path.read_text(encoding="utf-8-sig")))
+    return _mapping(path, json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repetition))
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        twice = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return mapping
 
 
 def _read_toml(path: Path) -> dict[str, Given]:

@@ -365,3 +365,11 @@ def test_bytes_that_are_no_utf_8_come_through(project, own_home: Path, mlproj) -
     assert mlproj("show", "@last").returncode == 0
     assert json.loads(mlproj("runs", "--json").stdout)[0]["parameters"] == {"text": "\udcff\udcfe"}
     assert mlproj("runs").returncode == mlproj("runs", "--csv").returncode == 0
+
+
+@pytest.mark.parametrize("content", ["{}", '{"model": "elastic net"}', "", "not json"])
+def test_a_metrics_output_without_a_metric_is_told(project, mlproj, content: str) -> None:
+    manifest = "entry_points: {main: {command: [cp, source.json, m.json], outputs: {m: {path: m.json, kind: metrics}}}}"
+    finished = mlproj("run", project(manifest, {"source.json": content}))
+    assert finished.returncode == 0
+    assert "note:" in finished.stderr and "m.json" in finished.stderr

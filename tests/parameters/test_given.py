@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def test_yaml_values_know_where_they_stand(tmp_path: Path) -> None:
         ("p.json", "[1]", "expected a mapping"),
         ("p.json", "{", "not JSON"),
         ("p.toml", "a = ", "not TOML"),
+        ("p.json", '{"a": 1, "a": 2}', "the key 'a' is there twice"),
         ("p.yaml", "a: 1\na: 2\n", "is there twice"),
     ],
 )
@@ -63,3 +65,9 @@ def test_files_that_are_no_parameters(tmp_path: Path, name: str, text: str, told
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nope\.yaml: the parameters file cannot be read|nope\.yaml"):
         gather(["@" + str(tmp_path / "nope.yaml")], [])
+
+
+def test_a_file_that_would_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.yaml")
+    with pytest.raises(UsageError, match="no regular file"):
+        read_parameters_file(tmp_path / "p.yaml")
