@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from mlproj.cli.console import complain
+from mlproj.cli.console import complain, flush, say
 from mlproj.errors import MlprojError
 from mlproj.text import did_you_mean, one_line, printable
 from mlproj.version import __version__
@@ -106,10 +107,24 @@ def run_and_exit() -> None:
     store's connection would wait for the disk to hold all that the command has printed (SQLite syncs as it closes).
     Nothing is lost: every file is closed where it is written, and the store is safe at any moment.
     """
+    _open_standard_streams()
     status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     os._exit(status)
+
+
+def _open_standard_streams() -> None:
+    """Open what a caller has closed (cron, a daemon): else the next file opened would become stdout."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,11 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.disable()
     try:
         status = app.main(args=None if arguments is None else list(arguments), standalone_mode=False)
-        sys.stdout.flush()
+        flush()
         return status if isinstance(status, int) else 0
     except MlprojError as error:
         complain(error.message, error.hint)
         return error.exit_status
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        return 2
     except click.UsageError as error:
         context = error.ctx
         path = context.command_path if context is not None else "mlproj"

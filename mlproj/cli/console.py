@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
 import click
 
+from mlproj.errors import MlprojError
 from mlproj.files import finite
 from mlproj.text import UNPRINTABLE, one_line, printable
 
+_NARROWEST = 10
 _STATUS_COLOURS = {
     "finished": "green",
     "failed": "red",
@@ -60,7 +63,24 @@ def warn(message: str) -> None:
 
 def out(text: str = "") -> None:
     """Print a line of a command's result, on stdout. What came from outside has been made printable by the caller."""
-    print(text)  # noqa: T201
+    try:
+        print(text)  # noqa: T201
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def flush() -> None:
+    """Have everything printed so far leave this process."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def _unwritable(error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return error
+    return MlprojError(f"stdout cannot be written to: {error.strerror}")
 
 
 def out_json(value: Any) -> None:
@@ -78,18 +98,30 @@ def out_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(Text(one_line(heading)), no_wrap=True, justify="right" if heading in right else "left")
-    for row in rows:
-        table.add_row(*(Text(one_line(cell), style=_style(cell)) for cell in row))
+    shown = [[one_line(cell) for cell in row] for row in (headings, *rows)]
     terminal = sys.stdout.isatty()
-    width = (
-        None
-        if terminal
-        else max(200, sum(max(len(one_line(cell)) for cell in column) + 2 for column in zip(headings, *rows)))
-    )
-    Console(no_color=not wants_colour(sys.stdout), highlight=False, width=width, soft_wrap=not terminal).print(table)
+    widths = [max(map(len, column)) for column in zip(*shown)]
+    console_width = terminal_width() if terminal else sum(widths) + 2 * len(widths)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, width in zip(shown[0], _squeezed(widths, console_width)):
+        side: Any = "right" if heading in right else "left"
+        table.add_column(Text(heading), no_wrap=True, justify=side, width=width, overflow="ellipsis")
+    for row, cells in zip(rows, shown[1:]):
+        table.add_row(*(Text(text, style=_style(cell)) for cell, text in zip(row, cells)))
+    Console(no_color=not wants_colour(sys.stdout), highlight=False, width=console_width).print(table)
+
+
+def terminal_width() -> int:
+    """The columns of the terminal that stdout is."""
+    return shutil.get_terminal_size().columns
+
+
+def _squeezed(widths: list[int], available: int) -> list[int]:
+    """Column widths that fit: what is wide gives way first, so that ids and figures stay whole."""
+    result = list(widths)
+    while sum(result) + 2 * (len(result) - 1) > available and max(result) > _NARROWEST:
+        result[result.index(max(result))] -= 1
+    return result
 
 
 def _style(cell: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.options import as_json, complete_run, open_store
 from mlproj.text import one_line
 
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
 _SECTIONS = ("run", "parameters", "metrics", "tags", "source", "environment", "packages", "inputs", "outputs")
 
 
@@ -76,4 +78,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     text = f"{value:.6g}" if isinstance(value, float) else one_line(text_of(value))
+    if _DIGEST.fullmatch(text):
+        return text[:12]
     return text if len(text) <= 40 else text[:39] + "…"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mlproj.cli.console import out, out_json, out_table, warn
+from mlproj.cli.console import out, out_json, out_table, terminal_width, warn
 from mlproj.cli.options import as_json, open_store
 from mlproj.errors import UsageError
 from mlproj.text import did_you_mean, duration, one_line
@@ -71,7 +71,10 @@ def runs(
         out("no runs" + (" that match" if filter_text else " yet: `mlproj run` makes the first"))
         return 0
     now = time.time()
-    rows = [[_cell(store, record, key, now) for key in keys] for record in found.records]
+    cells = {key: [_cell(store, record, key, now) for record in found.records] for key in keys}
+    if columns is None and sys.stdout.isatty():
+        keys = _fitting(keys, cells)
+    rows = [[cells[key][index] for key in keys] for index in range(len(found.records))]
     headings = [key.removeprefix("metrics.").removeprefix("params.") for key in keys]
     out_table(headings, rows, right=[heading for heading, key in zip(headings, keys) if _is_number_column(key)])
     return 0
@@ -108,6 +111,16 @@ def _columns(text: str | None, records: list[Any]) -> list[str]:
     metrics = dict.fromkeys(name for record in records for name in record.metrics)
     shown = [f"params.{name}" for name in varying[:_MOST_VALUE_COLUMNS]]
     return [*fixed, *shown, *(f"metrics.{name}" for name in list(metrics)[:_MOST_VALUE_COLUMNS])]
+
+
+def _fitting(keys: list[str], cells: dict[str, list[str]]) -> list[str]:
+    """The columns that the terminal has room for; what tells runs apart least is left out first."""
+    kept = list(keys)
+    expendable = ["duration_s", "project", "entry_point", *reversed([key for key in keys if "." in key])]
+    while expendable and sum(min(16, max(map(len, (key, *cells[key])))) + 2 for key in kept) > terminal_width():
+        first = expendable.pop(0)
+        kept = [key for key in kept if key != first]
+    return kept
 
 
 _ATTRIBUTES = (

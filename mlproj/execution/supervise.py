@@ -251,6 +251,8 @@ def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan
         notice = f"some of the output could not be passed on: {error.strerror}; it is in the log"
         if notice not in progress.notices:
             progress.notices.append(notice)
+            with contextlib.suppress(OSError):
+                os.write(2, f"mlproj: {notice}\n".encode())
     return True
 
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from mlproj import locks
@@ -114,6 +114,16 @@ def _set_up(connection: sqlite3.Connection, journal: str, migrations: Sequence[M
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def refuse_newer(path: Path) -> None:
+    """Raise StoreError when the database can be read and is a newer mlproj's."""
+    if not path.is_file():
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        found = _version(connection)
+        if found > len(MIGRATIONS):
+            raise _other_version(path.parent, found, len(MIGRATIONS))
 
 
 def _other_version(folder: Path, found: int, known: int) -> StoreError:

@@ -44,7 +44,10 @@ def read_record(files: RunFiles) -> RunRecord:
         mapping = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{one_line(files.record)} is damaged: {one_line(error)}") from error
-    return from_json(mapping)
+    try:
+        return from_json(mapping)
+    except StoreError as error:
+        raise StoreError(f"{one_line(files.record)}: {error.message}") from error
 
 
 def reserve_space(path: Path) -> None:

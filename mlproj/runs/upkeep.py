@@ -17,6 +17,7 @@ from mlproj.runs.database import (
     integrity_problems,
     on_network_file_system,
     open_database,
+    refuse_newer,
     transaction,
 )
 from mlproj.runs.identifiers import is_run_id
@@ -109,6 +110,7 @@ def rebuild(folder: Path) -> tuple[int, list[str]]:
     """
     scratch = folder / "rebuild"
     problems: list[str] = []
+    refuse_newer(folder / DATABASE_NAME)
     with explained(folder):
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         with locks.exclusive(folder / "rebuild.lock"):

@@ -279,3 +279,30 @@ def test_a_read_only_store_can_be_read(
     done = subprocess.run(command, capture_output=True, text=True, cwd=wine)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_bug(project, own_home: Path, closed: str) -> None:
+    folder = project("entry_points: {main: {command: [sh, -c, 'echo out; echo err >&2; cat']}}")
+    for words in ("runs", f"run {folder}", "--help"):
+        finished = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m mlproj {words} {closed}"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert "Traceback" not in finished.stderr + finished.stdout
+    log = max((own_home / "runs").iterdir()) / "output.log"
+    assert sorted(log.read_text().split()) == ["err", "out"]
+
+
+def test_a_full_disk_behind_stdout_is_told(project) -> None:
+    folder = project("entry_points: {main: {command: [sh, -c, 'echo out']}}")
+    for words, status in (("runs", 125), ("schema run", 125), (f"run {folder}", 0)):
+        finished = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m mlproj {words} >/dev/full"], stderr=subprocess.PIPE, text=True
+        )
+        assert finished.returncode == status
+        assert "No space left on device" in finished.stderr
+        assert "bug" not in finished.stderr

@@ -8,7 +8,8 @@ import pytest
 from mlproj.errors import StoreError
 from mlproj.runs.database import MIGRATIONS, on_network_file_system, open_database
 from mlproj.runs.query import search_ids
-from mlproj.runs.store import Store, open_store, open_store_for_reading
+from mlproj.runs.store import Store, close_store, open_store, open_store_for_reading
+from mlproj.runs.upkeep import rebuild
 
 VERSION_1 = Path(__file__).parent / "stores" / "version-1.sql"
 
@@ -110,3 +111,12 @@ def test_on_a_network_file_system_the_journal_is_a_plain_file(tmp_path: Path, mo
     monkeypatch.setattr("mlproj.runs.database.on_network_file_system", lambda _: True)
     store = open_store(tmp_path)
     assert store.connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_newer_store_is_not_rebuilt_over(tmp_path: Path) -> None:
+    close_store(open_store(tmp_path))
+    with sqlite3.connect(tmp_path / "mlproj.db") as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(StoreError, match="written by a newer mlproj"):
+        rebuild(tmp_path)
