@@ -106,8 +106,17 @@ def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
     from mlproj.manifest.load import load_manifest
     from mlproj.parameters import consistency as parameter_consistency
 
-    loaded = load_manifest(folder)
+    earlier: tuple[Diagnostic, ...] = ()
+    try:
+        loaded = load_manifest(folder)
+    except ManifestError as error:
+        if error.remainder is None:
+            raise
+        loaded, earlier = error.remainder, error.diagnostics
     found = [*manifest_consistency.inconsistencies(loaded), *parameter_consistency.inconsistencies(loaded)]
+    if earlier:
+        # What is warned of may be the doing of what was left out.
+        found = [*earlier, *(each for each in found if each.severity == "error")]
     found.sort(key=lambda each: (each.span.line, each.span.column) if each.span else (0, 0))
     if any(each.severity == "error" for each in found):
         raise ManifestError(found)

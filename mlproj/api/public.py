@@ -10,6 +10,7 @@ from typing import Any
 from mlproj.api.request import DEFAULT_EXPERIMENT, Listener, RunRequest
 from mlproj.api.stored import Run, stored_run, stored_runs
 from mlproj.environments.environment import Policy
+from mlproj.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,24 @@ def run(
     from mlproj.locations import store_folder
     from mlproj.parameters.given import from_python, gather
 
+    _expect("params", params, Mapping, "a mapping of names to values", optional=True)
+    _expect("tags", tags, Mapping, "a mapping of names to texts", optional=True)
+    for what, mapping in (("params", params), ("tags", tags)):
+        for key in mapping or {}:
+            _expect(f"a name in {what}", key, str, "a text")
+    for key, value in (tags or {}).items():
+        _expect(f"the tag {key!r}", value, str, "a text")
+    _expect("name", name, str, "a text")
+    _expect("experiment", experiment, str, "a text")
+    _expect("entry_point", entry_point, str, "a text", optional=True)
+    _expect("timeout_s", timeout_s, (int, float), "a number of seconds", optional=True)
+    if timeout_s is not None and not 0 < timeout_s < float("inf"):
+        raise UsageError(f"timeout_s: expected a number of seconds above 0; found {timeout_s}")
+    for what, several in (("arguments", arguments), ("params_files", params_files)):
+        if isinstance(several, (str, bytes)) or not isinstance(several, Sequence):
+            raise UsageError(f"{what}: expected a list; found {type(several).__name__}")
+    for word in arguments:
+        _expect("a word of arguments", word, str, "a text")
     given = {**gather((), [Path(each) for each in params_files]), **from_python(params or {})}
     request = RunRequest(
         project=str(project),
@@ -92,6 +111,9 @@ def runs(filter: str = "", order_by: str = "", limit: int | None = None) -> list
 
     Raises ``UsageError`` for a filter that cannot be read, ``StoreError``.
     """
+    _expect("filter", filter, str, "a text")
+    _expect("order_by", order_by, str, "a text")
+    _expect("limit", limit, int, "a whole number", optional=True)
     return stored_runs(filter, order_by, limit)
 
 
@@ -100,4 +122,12 @@ def get_run(name: str) -> Run:
 
     Raises ``RunNotFoundError``, ``StoreError``.
     """
+    _expect("name", name, str, "a text")
     return stored_run(name)
+
+
+def _expect(what: str, value: object, kinds: Any, expected: str, *, optional: bool = False) -> None:
+    """Raise ``UsageError`` when an argument is of another type, which a type checker would have said."""
+    if (value is None and optional) or (isinstance(value, kinds) and not isinstance(value, bool)):
+        return
+    raise UsageError(f"{what}: expected {expected}; found {type(value).__name__}")

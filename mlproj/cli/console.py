@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -46,19 +47,24 @@ def coloured_status(status: str, stream: IO[str]) -> str:
 
 def say(text: str) -> None:
     """Print a message for people, on stderr."""
-    print(printable(text) if "\x1b" not in text else text, file=sys.stderr, flush=True)  # noqa: T201
+    _to_stderr(printable(text) if "\x1b" not in text else text)
 
 
 def complain(message: str, hint: str | None = None) -> None:
     """Print an error on stderr, and what to do about it."""
-    print(coloured("error:", sys.stderr, fg="red", bold=True), printable(message), file=sys.stderr)  # noqa: T201
+    _to_stderr(f"{coloured('error:', sys.stderr, fg='red', bold=True)} {printable(message)}")
     if hint:
-        print(printable(hint), file=sys.stderr, flush=True)  # noqa: T201
+        _to_stderr(printable(hint))
 
 
 def warn(message: str) -> None:
     """Print a notice on stderr."""
-    print(coloured("note:", sys.stderr, fg="yellow"), printable(message), file=sys.stderr, flush=True)  # noqa: T201
+    _to_stderr(f"{coloured('note:', sys.stderr, fg='yellow')} {printable(message)}")
+
+
+def _to_stderr(text: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal whose window was closed: nobody is there to read it
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def out(text: str = "") -> None:

@@ -109,7 +109,7 @@ class RunDisplay:
             shown = [f"{one_line(name)}={value:.6g}" for name, value in list(record.metrics.items())[:_MOST_METRICS]]
             more = " …" if len(record.metrics) > _MOST_METRICS else ""
             parts.append(f"metrics: {' '.join(shown)}{more}")
-        outputs = [f"{one_line(each.name or each.path)} ({plural(len(each.files), 'file')})" for each in record.outputs]
+        outputs = [f"{one_line(each.name or 'logged')} ({plural(len(each.files), 'file')})" for each in record.outputs]
         if outputs:
             parts.append("outputs: " + ", ".join(outputs))
         if record.error:

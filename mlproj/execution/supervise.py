@@ -21,6 +21,7 @@ from mlproj.processes import guarded
 _CHUNK = 1 << 18
 _PIPE_SIZE = 1 << 20
 _TICK_S = 0.5
+_PATIENCE_S = 1.0
 _F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl module only since 3.10 on some platforms
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _KEYS = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c", signal.SIGTSTP: b"\x1a"}
@@ -60,6 +61,8 @@ class _Progress:
 
     started: float
     signal: int | None = None
+    kill_at: float | None = None
+    told_of_waiting: bool = False
     reader_gone: bool = False
     exit_code: int | None = None
     timed_out: bool = False
@@ -203,9 +206,22 @@ def _relay(standby: Standby, plan: Plan, observers: Observers, progress: _Progre
                 observers.tick()
             if time.monotonic() >= tick_at:
                 tick_at = time.monotonic() + _TICK_S
+                _tell_of_waiting(plan, progress)
     for masker in maskers.values():
         log.write(masker.flush())
     log.flush()
+
+
+def _tell_of_waiting(plan: Plan, progress: _Progress) -> None:
+    """Say once that a signal was passed on and the command has not ended by it, after a second of waiting."""
+    if progress.kill_at is None or progress.told_of_waiting or progress.exit_code is not None:
+        return
+    left = progress.kill_at - time.monotonic()
+    if plan.grace_s - left >= _PATIENCE_S and left > 0:
+        progress.told_of_waiting = True
+        message = f"waiting for the command to end; it is killed in {left:.0f} s, or at once by another signal"
+        with contextlib.suppress(OSError):
+            os.write(2, f"\r\nmlproj: {message}\r\n".encode() if os.isatty(2) else f"mlproj: {message}\n".encode())
 
 
 def _read(descriptor: int) -> bytes:
@@ -297,6 +313,7 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
             return
         again = progress.signal is not None
         progress.signal = progress.signal or number
+        progress.kill_at = progress.kill_at or time.monotonic() + plan.grace_s
         guarded.end(guardian, number, 0.0 if again else plan.grace_s)
 
     def suspend(_: int, __: object) -> None:

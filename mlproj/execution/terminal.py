@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -56,8 +57,9 @@ def _in_foreground(descriptor: int) -> bool:
 
 def take_size(lent: LentTerminal) -> None:
     """Give the pty the size of the user's terminal; its foreground group hears of it (SIGWINCH)."""
-    size = fcntl.ioctl(lent.user, termios.TIOCGWINSZ, bytes(_SIZE.size))
-    fcntl.ioctl(lent.master, termios.TIOCSWINSZ, size)
+    with contextlib.suppress(OSError):  # the user's terminal may be gone, its window closed
+        size = fcntl.ioctl(lent.user, termios.TIOCGWINSZ, bytes(_SIZE.size))
+        fcntl.ioctl(lent.master, termios.TIOCSWINSZ, size)
 
 
 def begin_raw(lent: LentTerminal) -> None:
@@ -75,7 +77,8 @@ def begin_raw(lent: LentTerminal) -> None:
 def end_raw(lent: LentTerminal) -> None:
     """Put the user's terminal back as it was."""
     if lent.saved is not None:
-        termios.tcsetattr(lent.user, termios.TCSADRAIN, lent.saved)
+        with contextlib.suppress(termios.error):  # nothing to put back where the terminal is gone
+            termios.tcsetattr(lent.user, termios.TCSADRAIN, lent.saved)
         lent.saved = None
 
 

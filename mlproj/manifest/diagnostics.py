@@ -58,10 +58,14 @@ def _pointed_at(excerpt: str, span: Span) -> str:
 
 
 class ManifestError(UsageError):
-    """A manifest that cannot be run, with every finding about it."""
+    """A manifest that cannot be run, with every finding about it.
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+    ``remainder`` is what of it is valid (a ``LoadedManifest``), where more mistakes can be looked for.
+    """
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], remainder: Any = None) -> None:
         self.diagnostics = tuple(diagnostics)
+        self.remainder = remainder
         errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
         shown = "\n".join(str(diagnostic) for diagnostic in diagnostics)
         super().__init__(f"{shown}\n{plural(errors, 'error')} in the manifest")

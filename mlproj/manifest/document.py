@@ -26,13 +26,17 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: its data, and where each key and each value stands."""
+    """A parsed file: its data, and where each key and each value stands.
+
+    ``findings`` are mistakes that leave the rest readable: a key that is there twice, or is no text.
+    """
 
     path: Path
     lines: tuple[str, ...]
     data: Any
     values: dict[KeyPath, Span]
     keys: dict[KeyPath, Span]
+    findings: tuple[Diagnostic, ...] = ()
 
     def diagnostic(self, message: str, at: KeyPath = (), *, key: bool = False, severity: Any = "error") -> Diagnostic:
         """A finding at the value (or the key) that ``at`` leads to, or at the nearest place above it."""
@@ -66,7 +70,7 @@ class _Node:
 def read_document(path: Path) -> Document:
     """Read and parse a YAML file.
 
-    Raises ``ManifestError`` with every finding (syntax errors come alone) when it is no usable document.
+    Raises ``ManifestError`` when it is no YAML, or would cost too much to read on.
     """
     try:
         with path.open("rb") as stream:
@@ -86,11 +90,9 @@ def parse_document(path: Path, raw: bytes) -> Document:
     values: dict[KeyPath, Span] = {}
     keys: dict[KeyPath, Span] = {}
     data = None
-    if root is not None and not findings:
+    if root is not None:
         data = _Expansion(path, lines, values, keys, findings).expand(root, ())
-    if findings:
-        raise ManifestError(findings)
-    return Document(path, lines, data, values, keys)
+    return Document(path, lines, data, values, keys, tuple(findings))
 
 
 def _decoded(path: Path, raw: bytes) -> str:
@@ -126,15 +128,15 @@ def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnost
                 waiting.pop()
                 continue
             if isinstance(event, yaml.DocumentStartEvent) and root is not None:
-                findings.append(finding("a second document (`---`): a manifest is one document", event.start_mark))
-                return root
+                message = "a second document (`---`): a manifest is one document"
+                raise ManifestError([*findings, finding(message, event.start_mark)])
             if not isinstance(event, yaml.NodeEvent):
                 continue
             if isinstance(event, yaml.AliasEvent):
                 target = anchors.get(event.anchor or "")
                 if target is None or target.open:
-                    findings.append(finding(f"alias `*{event.anchor}` without an anchor before it", event.start_mark))
-                    return root
+                    message = f"alias `*{event.anchor}` without an anchor before it"
+                    raise ManifestError([*findings, finding(message, event.start_mark)])
                 node = target
             else:
                 node = _node(event, finding, findings)
@@ -154,16 +156,15 @@ def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnost
                 waiting.append(None)
                 if len(stack) > DEEPEST_NESTING:
                     message = f"nested more than {DEEPEST_NESTING} levels deep: this is no manifest"
-                    findings.append(finding(message, event.start_mark))
-                    return root
+                    raise ManifestError([*findings, finding(message, event.start_mark)])
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = _syntax_message(error, lines)
-        findings.append(finding(message, mark) if mark else Diagnostic("error", message, str(path)))
-        return None
+        told = finding(message, mark) if mark else Diagnostic("error", message, str(path))
+        raise ManifestError([*findings, told]) from None
     except yaml.YAMLError as error:
-        findings.append(Diagnostic("error", f"not YAML: {one_line(error)}", str(path)))
-        return None
+        told = Diagnostic("error", f"not YAML: {one_line(error)}", str(path))
+        raise ManifestError([*findings, told]) from None
     return root
 
 
@@ -205,8 +206,7 @@ class _Expansion:
     count: int = 0
 
     def expand(self, node: _Node, at: KeyPath) -> Any:
-        if not self._allowed(node, depth=len(at)):
-            return None
+        self._count(node, depth=len(at))
         self.values[at] = node.span
         if node.kind == "scalar":
             return node.scalar
@@ -214,23 +214,21 @@ class _Expansion:
             return [self.expand(item, (*at, index)) for index, (_, item) in enumerate(node.items)]
         return self._mapping(node, at)
 
-    def _allowed(self, node: _Node, *, depth: int) -> bool:
-        """Count a value, and say whether there are few enough of them, and whether they are shallow enough."""
+    def _count(self, node: _Node, *, depth: int) -> None:
+        """Count a value, and stop where there are too many of them, or they are too deep."""
         self.count += 1
-        if self.count == MOST_NODES + 1:
+        if self.count > MOST_NODES:
             self._find(f"aliases expand to more than {MOST_NODES} values: this is no manifest", node.span)
+            raise ManifestError(self.findings)
         if depth > DEEPEST_NESTING:
             self._find(f"aliases nested more than {DEEPEST_NESTING} levels deep: this is no manifest", node.span)
-            self.count = MOST_NODES + 1
-        return self.count <= MOST_NODES
+            raise ManifestError(self.findings)
 
     def _mapping(self, node: _Node, at: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         own: dict[str, Span] = {}
         for key_node, value in node.items:
             assert key_node is not None
-            if self.count > MOST_NODES:
-                break
             key = key_node.scalar
             if key_node.kind == "scalar" and key == "<<":
                 for merged_key, merged_node, merged_value in self._merged(value, len(at)):
@@ -260,8 +258,8 @@ class _Expansion:
             for key_node, item in source.items:
                 assert key_node is not None
                 if key_node.kind == "scalar" and key_node.scalar == "<<":
-                    if self._allowed(item, depth=depth + 1):
-                        yield from self._merged(item, depth + 1)
+                    self._count(item, depth=depth + 1)
+                    yield from self._merged(item, depth + 1)
                 elif key_node.kind == "scalar" and isinstance(key_node.scalar, str):
                     yield key_node.scalar, key_node, item
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mlproj.errors import UsageError
@@ -18,6 +19,8 @@ def find_manifest(folder: Path) -> Path:
     path = folder / MANIFEST_NAME
     if path.is_file():
         return path
+    if os.path.lexists(path):
+        raise UsageError(f"{one_line(path)} is no regular file")
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     if any(name.lower() == "mlproject" for name in names):
         hint = "It holds an MLproject: this version of mlproj does not run MLproject files, only mlproj.yaml."

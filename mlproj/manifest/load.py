@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,27 +58,55 @@ def load_manifest(folder: Path) -> LoadedManifest:
     if not isinstance(document.data, dict):
         message = f"expected a mapping with `entry_points`; found {_described(document.data)}"
         raise ManifestError([document.diagnostic(message)])
+    findings = list(document.findings)
+    declared: dict[str, Any] | None
     try:
-        with _no_pydantic_plugins():
-            manifest = form.Manifest.model_validate(document.data)
+        declared = form.Manifest.model_validate(document.data).model_dump(exclude_unset=True)
     except ValidationError as error:
-        raise ManifestError(_findings(document, error)) from None
-    return LoadedManifest(manifest.model_dump(exclude_unset=True), document)
+        findings += _findings(document, error)
+        declared = _valid_part(document, error)
+    loaded = None if declared is None else LoadedManifest(declared, document)
+    if loaded is None or findings:
+        raise ManifestError(findings, loaded)
+    return loaded
 
 
-@contextlib.contextmanager
-def _no_pydantic_plugins() -> Iterator[None]:
-    """Keep pydantic from looking for plugins among all installed packages, which costs each run ten milliseconds."""
-    variable = "PYDANTIC_DISABLE_PLUGINS"
-    before = os.environ.get(variable)
-    os.environ[variable] = "__all__"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before
+_MOST_ROUNDS = 10
+
+
+def _valid_part(document: Document, error: ValidationError) -> dict[str, Any] | None:
+    """What is declared without the mistakes: names stay, so that what refers to them is not taken for another mistake.
+
+    ``None`` when too little is left.
+    """
+    data = copy.deepcopy(document.data)
+    for _ in range(_MOST_ROUNDS):
+        for detail in error.errors(include_url=False, include_input=False, include_context=False):
+            _leave_out(data, _path_in_document(document, detail["loc"])[0])
+        try:
+            return form.Manifest.model_validate(data).model_dump(exclude_unset=True)
+        except ValidationError as remaining:
+            error = remaining
+    return None
+
+
+def _leave_out(data: dict[str, Any], at: KeyPath) -> None:
+    """Take a mistake out of the data, or put something harmless in its place."""
+    stand_ins: dict[str, Any] = {"parameters": {}, "environments": {"system": {}}, "command": ["{args}"]}
+    value: Any = data
+    for depth, part in enumerate(at):
+        if isinstance(value, list) or (isinstance(value, dict) and part not in value and part != "command"):
+            return
+        above = at[depth - 1] if depth else None
+        stand_in = stand_ins.get(str(part)) if part == "command" else stand_ins.get(str(above))
+        last = depth == len(at) - 1 or not isinstance(value.get(part), dict)
+        if stand_in is not None and value.get(part) != stand_in:
+            value[part] = stand_in
+            return
+        if last:
+            value.pop(part, None)
+            return
+        value = value[part]
 
 
 def _findings(document: Document, error: ValidationError) -> list[Diagnostic]:

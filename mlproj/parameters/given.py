@@ -85,6 +85,8 @@ def _read_yaml(path: Path) -> dict[str, Given]:
     from mlproj.manifest.document import read_document
 
     document = read_document(path)
+    if document.findings:
+        raise ManifestError(document.findings)
     if document.data is None:
         return {}
     if not isinstance(document.data, dict):

@@ -65,7 +65,8 @@ def log_artifact(path: str | os.PathLike[str], as_: str | None = None) -> None:
     target = Path(folder) / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        # A link that leads nowhere is no reason to keep nothing of the rest.
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         return
     # Copied aside first: an artifact that is being replaced is whole at every moment.
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")

@@ -31,7 +31,7 @@ def test_every_finding_has_its_place_and_what_was_meant(project: Any, cli: Any) 
     assert f"{folder}/mlproj.yaml:7:21: error: expected one of str, int, float" in done.out
     assert "Did you mean `float`?" in done.out
     assert "      |                            ^^^^^^^^^^^^" in done.out.splitlines()
-    assert done.out.splitlines()[-1] == "✗ 2 errors"
+    assert done.out.splitlines()[-1] == "✗ 3 errors"
 
 
 def test_what_no_single_value_shows_is_found_too(project: Any, cli: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -77,17 +78,20 @@ def terminal(project) -> Iterator:
 
 def test_the_command_is_on_a_terminal_of_the_same_size(terminal) -> None:
     person = terminal(
-        "import os, sys, signal\n"
+        "import os, signal\n"
         "print([os.isatty(each) for each in range(3)])\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print('size', *os.get_terminal_size()))\n"
-        "print('go'); input('name? ')\n"
-        "print('now', *os.get_terminal_size())\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])\n"
+        "print('go')\n"
+        "signal.sigwait([signal.SIGWINCH])\n"
+        "print('size', *os.get_terminal_size())\n"
+        "print('now', input('name? '))\n"
     )
-    person.see(b"name? ")
+    person.see(b"go")
     person.resize(33, 77)
     person.see(b"size 77 33")
+    person.see(b"name? ")
     person.type(b"ada\r")
-    person.see(b"now 77 33")
+    person.see(b"now ada")
     assert person.wait() == 0
     assert b"[True, True, True]" in person.screen
     assert "✓ finished".encode() in person.screen
@@ -126,6 +130,27 @@ def test_control_c_twice_kills(terminal) -> None:
     person.see(b"go")
     person.type(b"\x03")
     person.type(b"\x03")
+    assert person.wait() == 137
+
+
+def test_a_terminal_that_goes_away_ends_the_run(terminal, own_home: Path) -> None:
+    person = terminal("import signal\nprint('go')\nwhile True: signal.pause()\n")
+    person.see(b"go")
+    os.close(person.keyboard)
+    person.keyboard = os.open(os.devnull, os.O_RDWR)
+    code = os.waitstatus_to_exitcode(os.waitpid(person.pid, 0)[1])
+    person.exit_status = code
+    record = json.loads(next((own_home / "runs").iterdir()).joinpath("run.json").read_text())
+    assert (code, record["status"], record["error"]) == (128 + signal.SIGHUP, "killed", "by SIGHUP")
+
+
+def test_a_command_that_does_not_end_is_told_of(terminal) -> None:
+    person = terminal(
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('go')\nwhile True: signal.pause()\n"
+    )
+    person.see(b"go")
+    person.type(b"\x03")
+    person.see(b"waiting for the command to end; it is killed in")
     assert person.wait() == 137
 
 

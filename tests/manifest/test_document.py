@@ -20,9 +20,12 @@ def data(text: str | bytes) -> object:
 
 
 def message(text: str | bytes) -> str:
-    with pytest.raises(ManifestError) as caught:
-        data(text)
-    return str(caught.value)
+    try:
+        document = parse_document(PATH, text.encode() if isinstance(text, str) else text)
+    except ManifestError as error:
+        return str(error)
+    assert document.findings
+    return "\n".join(map(str, document.findings))
 
 
 @pytest.mark.parametrize(

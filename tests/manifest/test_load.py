@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,42 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(project) -> None
     assert text.count("error:") == 4
     assert text.index("`nam`") < text.index("`comand`") < text.index("expected a text")
     assert "4 errors in the manifest" in text
+
+
+def test_mistakes_of_every_kind_are_told_together(project) -> None:
+    text = findings(
+        project(
+            """
+nmae: x
+environment: nosuch
+entry_points:
+  a:
+    command: [python, "{alpha}", "{beta}", "{gone}"]
+    parameters:
+      alpha: {type: strr}
+      beta: {type: int, default: 1.0}
+      beta: {type: int, min: 3, max: 1}
+      args: {type: int}
+    outputs: {one: x/, two: x/y, three: ../z}
+  b: {comand: x}
+"""
+        )
+    )
+    for told in (
+        "unknown key `nmae`", "no environment `nosuch`", "found `strr`", "the key `beta` is there twice",
+        "the default does not fit", "no parameter `gone`", "`args` cannot be a parameter's name", "overlap",
+        "inside the project's folder", "unknown key `comand`", "the key `command` is missing",
+    ):  # fmt: skip
+        assert told in text, told
+    assert "no parameter `alpha`" not in text
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "broken link"])
+def test_a_manifest_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "mlproj.yaml"
+    {"folder": path.mkdir, "fifo": lambda: os.mkfifo(path), "broken link": lambda: path.symlink_to("nowhere")}[kind]()
+    with pytest.raises(UsageError, match="no regular file"):
+        load_manifest(tmp_path)
 
 
 def test_unused_parameters_are_warned_of_and_run_all_the_same(project) -> None:
