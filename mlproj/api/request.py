@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlproj.environments.environment import Policy
+from mlproj.errors import UsageError
 from mlproj.parameters.given import Given
+from mlproj.text import one_line
 
 DEFAULT_EXPERIMENT = "default"
+LONGEST_LABEL = 250
+LONGEST_TAG_VALUE = 5000  # as MLflow has it
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,20 @@ class RunRequest:
     timeout_s: float | None = None
     store: Path | None = None
     command_line: str | None = None
+
+
+def check_labels(name: str, experiment: str, tags: Mapping[str, str]) -> None:
+    """Raise ``UsageError`` for a name, an experiment or a tag that no table could show and no filter could ask for."""
+    if not experiment.strip():
+        raise UsageError("the experiment's name is empty")
+    for what, text in (("name", name), ("experiment", experiment), *(("tag", tag) for tag in tags)):
+        if len(text) > LONGEST_LABEL:
+            raise UsageError(f"the {what} is longer than {LONGEST_LABEL} characters")
+        if any(letter in text for letter in "\n\r\x00"):
+            raise UsageError(f"the {what} `{one_line(text)}` holds a line break")
+    for tag, value in tags.items():
+        if len(value) > LONGEST_TAG_VALUE:
+            raise UsageError(f"the tag `{one_line(tag)}` is longer than {LONGEST_TAG_VALUE} characters")
 
 
 def _nothing(_: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlproj import environments
 from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder
-from mlproj.api.request import Listener, RunRequest
+from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
@@ -47,6 +47,7 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
 
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
     """
+    check_labels(request.name, request.experiment, request.tags)
     folder = manifest_folder(request.project) if is_local(request.project) else take_snapshot(request.project).folder
     loaded = checked_manifest(folder, cache_folder())
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)

@@ -25,6 +25,7 @@ def tag(run: str, tags: tuple[str, ...], removed: tuple[str, ...], as_json: bool
       mlproj tag @last stage=candidate
       mlproj tag 0193 --remove stage
     """
+    from mlproj.api.request import DEFAULT_EXPERIMENT, check_labels
     from mlproj.runs.find import find
     from mlproj.runs.store import load
     from mlproj.runs.tags import change_tags
@@ -32,7 +33,9 @@ def tag(run: str, tags: tuple[str, ...], removed: tuple[str, ...], as_json: bool
     store = open_store()
     record = find(store, run)
     if tags or removed:
-        change_tags(store, record.id, assignments(tags, "tag"), removed)
+        given = assignments(tags, "tag")
+        check_labels(record.name, record.experiment or DEFAULT_EXPERIMENT, given)
+        change_tags(store, record.id, given, removed)
         record = load(store, record.id)
     if as_json:
         out_json(record.tags)

@@ -128,7 +128,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         policy=policy,
         environment_kind=options["env_manager"],
         name=options["name"],
-        experiment=options["experiment"] or DEFAULT_EXPERIMENT,
+        experiment=DEFAULT_EXPERIMENT if options["experiment"] is None else options["experiment"],
         tags=assignments(options["tags"], "--tag"),
         timeout_s=seconds_option(options["timeout"], "--timeout"),
         command_line=_command_line(),

@@ -47,27 +47,31 @@ def options_of(script: Path) -> list[ScriptOption]:
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return []
     found: dict[str, ScriptOption] = {}
+    commands = {each for node in ast.walk(tree) for each in _run_by_typer(node)}
     for node in ast.walk(tree):
-        for option in _options_at(node):
+        for option in _options_at(node, commands):
             if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", option.name):
                 found.setdefault(option.name, option)
     return list(found.values())
 
 
-def _options_at(node: ast.AST) -> Iterator[ScriptOption]:
+def _options_at(node: ast.AST, commands: set[str]) -> Iterator[ScriptOption]:
     if isinstance(node, ast.Call):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if called in ("add_argument", "option"):
+        if called in ("add_argument", "option", "argument"):
             option = _declared(node)
             if option is not None:
                 yield option
-    elif isinstance(node, ast.FunctionDef) and _is_typer_command(node):
+    elif isinstance(node, ast.FunctionDef) and (node.name in commands or _is_typer_command(node)):
         yield from _of_signature(node)
 
 
 def _declared(call: ast.Call) -> ScriptOption | None:
     flags = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
     long = [flag for flag in flags if flag.startswith("--")]
+    if flags and not long:
+        kind = "it is positional" if not flags[0].startswith("-") else "it has no long form"
+        return ScriptOption(flags[0], flags[0].lstrip("-"), "str", misfit=kind)
     if not long:
         return None
     keywords = {each.arg: each.value for each in call.keywords if each.arg}
@@ -107,11 +111,19 @@ def _misfit(keywords: dict[str, ast.expr], *, switch: bool, default: Any) -> str
 
 
 def _is_typer_command(function: ast.FunctionDef) -> bool:
-    return any(
-        isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr == "command"
-        and not each.args
-        for each in function.decorator_list
-    )  # fmt: skip
+    """Whether a function is typer's command: click's has its options beside it, as decorators of their own."""
+    decorators = [each for each in function.decorator_list if isinstance(each, ast.Call)]
+    names = [each.func.attr for each in decorators if isinstance(each.func, ast.Attribute) and not each.args]
+    others = [getattr(each.func, "attr", None) for each in decorators]
+    return "command" in names and "option" not in others and "argument" not in others
+
+
+def _run_by_typer(node: ast.AST) -> Iterator[str]:
+    """``typer.run(main)``: the function's name."""
+    called = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+    if called is not None and called.attr == "run" and getattr(called.value, "id", None) == "typer":
+        assert isinstance(node, ast.Call)
+        yield from (each.id for each in node.args[:1] if isinstance(each, ast.Name))
 
 
 def _of_signature(function: ast.FunctionDef) -> Iterator[ScriptOption]:
@@ -120,6 +132,7 @@ def _of_signature(function: ast.FunctionDef) -> Iterator[ScriptOption]:
     defaults: list[ast.expr | None] = [None] * (len(arguments) - len(function.args.defaults))
     for argument, default in zip(arguments, [*defaults, *function.args.defaults]):
         if default is None:
+            yield ScriptOption(argument.arg, argument.arg, "str", misfit="it is positional")
             continue
         value = _constant(default)
         if isinstance(default, ast.Call) and default.args:

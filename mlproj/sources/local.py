@@ -26,7 +26,9 @@ def project_folder(uri: str) -> Path:
     folder = path if path.is_dir() else path.parent
     if not recognises(uri) or not folder.is_dir():
         raise SourceError(f"no folder `{one_line(uri)}`")
-    return Path.cwd() / folder
+    absolute = Path.cwd() / folder
+    # `..` cannot be taken out by its text alone where a link is on the way.
+    return absolute.resolve() if ".." in absolute.parts else absolute
 
 
 def fetch(uri: str, outputs: Sequence[str] = ()) -> Snapshot:

@@ -236,3 +236,22 @@ def test_a_folder_that_cannot_be_written_to(folder: Path, cli: Any) -> None:
     folder.write_text("a file\n")
     done = cli("init", folder)
     assert (done.status, "no folder" in done.err) == (2, True)
+
+
+def test_what_is_no_option_is_said_to_be_left_out(tmp_path: Path, mlproj) -> None:
+    (tmp_path / "train.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\np.add_argument('-n', type=int)\n"
+        "p.add_argument('--alpha', type=float, default=0.1)\np.parse_args()\n"
+    )
+    assert mlproj("init", tmp_path).returncode == 0
+    drafted = (tmp_path / "mlproj.yaml").read_text()
+    assert "# Left out, since they do not take their values as `--name value`: data, -n" in drafted
+    assert "alpha: {type: float, default: 0.1}" in drafted
+
+
+def test_typer_run_is_understood(tmp_path: Path, mlproj) -> None:
+    (tmp_path / "train.py").write_text(
+        "import typer\ndef main(alpha: float = 0.1, *, n: int = 3): ...\ntyper.run(main)\n"
+    )
+    assert mlproj("init", tmp_path).returncode == 0
+    assert "alpha: {type: float, default: 0.1}" in (tmp_path / "mlproj.yaml").read_text()

@@ -290,3 +290,18 @@ def test_a_secret_is_in_no_file_and_in_nothing_that_is_printed(
             assert secret.encode() not in path.read_bytes(), path
     assert "key •••" in cli("logs").out
     assert secret not in cli("show").out + cli("run", "-e", "train", "--dry-run", *words).out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--name", "n" * 300], "the name is longer than 250 characters"),
+        (["--experiment", ""], "the experiment's name is empty"),
+        (["--tag", "a\nb=c"], "holds a line break"),
+        (["--tag", "a=" + "x" * 6000], "longer than 5000"),
+    ],
+)
+def test_labels_that_no_table_could_show(project, mlproj, options: list[str], told: str) -> None:
+    refused = mlproj("run", project("entry_points: {main: {command: [echo, x]}}"), *options)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert told in refused.stderr
