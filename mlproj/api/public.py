@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def run(
 
     Raises ``MlprojError``: ``UsageError`` when the manifest or a value is wrong, others when it could not be run.
     """
-    from mlproj.api.run import execute
+    from mlproj.api.run import Interrupted, execute
     from mlproj.execution.supervise import Streams, stand_by
     from mlproj.locations import store_folder
     from mlproj.parameters.given import from_python, gather
@@ -103,7 +104,13 @@ def run(
         tags=dict(tags or {}),
         timeout_s=timeout_s,
     )
-    return Run(execute(request, Listener(), stand_by(Streams())), store_folder())
+    try:
+        return Run(execute(request, Listener(), stand_by(Streams())), store_folder())
+    except Interrupted as interrupted:
+        # As it would have come without mlproj in between.
+        raise (
+            KeyboardInterrupt if interrupted.number == signal.SIGINT else SystemExit(128 + interrupted.number)
+        ) from None
 
 
 def runs(filter: str = "", order_by: str = "", limit: int | None = None) -> list[Run]:  # noqa: A002  the option's name

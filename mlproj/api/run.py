@@ -30,6 +30,7 @@ from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
+from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.text import one_line
@@ -59,14 +60,14 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             resolved = resolve_request(request, listener)
             for notice in resolved.notices:
                 listener.notice(notice)
-            live, record = _begin(request, resolved, listener)
+            live, record, patch = _begin(request, resolved, listener)
         except BaseException:
             stand_down(standby)
             raise
-        return _Walk(request, resolved, listener, live, record).to_the_end(standby)
+        return _Walk(request, resolved, listener, live, record).to_the_end(standby, patch)
 
 
-def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord]:
+def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord, bytes]:
     store = open_settled_store(request.store or store_folder(), listener.notice)
     record = recording.first_record(new_run_id(store), request, resolved, os.environ.get(RUN_ID_VARIABLE) or None)
     patch = resolved.snapshot.patch
@@ -75,10 +76,7 @@ def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple
         source = replace(record.source, patch=None, notes=[*record.source.notes, notice])
         record, patch = replace(record, source=source), b""
         listener.notice(notice)
-    live = begin(store, record)
-    if patch:
-        write_atomically(live.files.patch, patch)
-    return live, record
+    return begin(store, record), record, patch
 
 
 class _Walk:
@@ -97,11 +95,13 @@ class _Walk:
         self.held: HeldLock | None = None
         self.before: dict[str, Signature] = {}
 
-    def to_the_end(self, standby: Standby) -> RunRecord:
+    def to_the_end(self, standby: Standby, patch: bytes) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
         outcome: Outcome
         waiting: Standby | None = standby
         try:
+            if patch:
+                write_atomically(self.live.files.patch, patch)
             environment = self._environment()
             self._note_inputs()
             self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
@@ -115,6 +115,10 @@ class _Walk:
                 Outcome("failed", error.exit_status, self._usage(), mask_text(str(error), self.resolved.secrets))
             )
             raise
+        except OSError as error:
+            reason = f"the run could not be prepared: {error.strerror or error}: {one_line(error.filename or '')}"
+            self._close(Outcome("failed", StoreError.exit_status, self._usage(), reason))
+            raise StoreError(reason) from None
         except Interrupted as interrupted:
             name = signal.Signals(interrupted.number).name
             return self._close(Outcome("killed", 128 + interrupted.number, self._usage(), f"by {name}, before it ran"))
@@ -191,7 +195,7 @@ class _Walk:
                 observers = Observers(log, reading.observe, intake.poll)
                 outcome = supervise(standby, plan, observers)
         finally:
-            reading.close()
+            self.record = replace(self.record, notices=[*self.record.notices, *reading.close()])
         if outcome.reason is not None and "guardian" in outcome.reason:
             from mlproj.processes.strays import end_strays
 
@@ -275,6 +279,7 @@ class _OutputReading:
     def __init__(self, entry_point: EntryPoint, metrics: Path) -> None:
         self.metrics = metrics
         self.scanners: dict[str, Any] = {}
+        self.trouble: dict[str, None] = {}
         self.observe = None
         if entry_point.metrics:
             from mlproj.tracking.patterns import LineScanner, compile_patterns
@@ -284,11 +289,20 @@ class _OutputReading:
             self.observe = self._observe
 
     def _observe(self, stream: str, chunk: bytes) -> None:
-        append_points(self.metrics, self.scanners[stream].feed(chunk))
+        self._append(self.scanners[stream].feed(chunk))
 
-    def close(self) -> None:
+    def _append(self, points: list[MetricPoint]) -> None:
+        try:
+            append_points(self.metrics, points)
+        except OSError as error:  # a full disk stops no training
+            self.trouble[f"metrics of the output could not be kept: {error.strerror}"] = None
+
+    def close(self) -> list[str]:
+        """Take in what is left of the last lines, and say what went wrong."""
         for scanner in self.scanners.values():
-            append_points(self.metrics, scanner.close())
+            self._append(scanner.close())
+            self.trouble |= dict.fromkeys(scanner.notices)
+        return list(self.trouble)
 
 
 def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:

@@ -150,6 +150,18 @@ def test_a_store_that_fills_up_does_not_stop_the_training(project, small_disk: P
     assert json.loads(mlproj("show", "@last", "--json", env=home).stdout)["status"] == "finished"
 
 
+def test_metrics_that_no_longer_fit_do_not_stop_the_training(project, small_disk: Path, tmp_path: Path, mlproj) -> None:
+    manifest = (
+        f"entry_points: {{main: {{command: [{sys.executable}, -u, script.py], metrics: {{loss: 'loss=(?P<value>.+)'}}}}}}"
+    )
+    script = "for step in range(400): print('x' * 10_000); print(f'loss={step}')\nopen('trained', 'w').write('yes')\n"
+    folder = project(manifest, {"script.py": script})
+    finished = mlproj("run", folder, env={"MLPROJ_HOME": str(small_disk), "MLPROJ_CACHE": str(tmp_path / "cache")})
+    assert finished.returncode == 0, finished.stderr
+    assert (folder / "trained").read_text() == "yes"
+    assert "metrics of the output could not be kept: No space left on device" in finished.stderr
+
+
 def test_a_full_disk_is_a_clear_error(project, small_disk: Path, tmp_path: Path, mlproj) -> None:
     folder = project(SYSTEM.format(python=sys.executable), {"script.py": ""})
     with (small_disk / "filler").open("wb", buffering=0) as filler:
