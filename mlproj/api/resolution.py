@@ -48,6 +48,8 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
     """
     check_labels(request.name, request.experiment, request.tags)
+    if any("\x00" in word for word in request.arguments):
+        raise UsageError("a word for the command holds a NUL character, which no command can be given")
     folder = manifest_folder(request.project) if is_local(request.project) else take_snapshot(request.project).folder
     loaded = checked_manifest(folder, cache_folder())
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)

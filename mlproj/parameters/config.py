@@ -21,6 +21,7 @@ from mlproj.parameters.values import (
 )
 from mlproj.text import did_you_mean, one_line
 
+_LARGEST_SECRET = 1 << 20
 Fetch = Callable[[str, "str | None"], Path]
 
 
@@ -125,7 +126,13 @@ def _secret(
     elif source.is_text and source.texts[-1].startswith("@"):
         path = around.caller_folder / source.texts[-1][1:]
         try:
+            if path.exists() and not path.is_file():
+                raise InvalidValueError(f"the file of the secret is no regular file: {one_line(path)}")
+            if path.stat().st_size > _LARGEST_SECRET:
+                raise InvalidValueError(f"the file of the secret is larger than 1 MiB: {one_line(path)}")
             value = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except InvalidValueError:
+            raise
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise InvalidValueError(f"the file of the secret cannot be read: {one_line(path)}: {reason}") from None

@@ -102,6 +102,8 @@ def _download(
     except Exception as error:  # fsspec's file systems raise whatever their client libraries do
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {one_line(cause)}".replace(one_line(url), shown)
+        if isinstance(cause, FileNotFoundError):
+            reason = "there is no such file"
         for secret in secrets_of(url):
             reason = reason.replace(secret, "•••") if len(secret) > 3 else reason
         raise FetchError(f"cannot fetch {shown}: {reason}") from None

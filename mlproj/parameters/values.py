@@ -122,8 +122,18 @@ def _hold_item(parameter: Parameter, item: Any) -> None:
         fits = measured >= limit if name == "at least" else measured <= limit
         if not fits:
             raise InvalidValueError(f"expected {name} {one_line(bound)}; found {shown}")
-    if parameter.pattern is not None and re.fullmatch(parameter.pattern, str(item)) is None:
+    if parameter.pattern is not None and not _matches(parameter.pattern, str(item)):
         raise InvalidValueError(f"expected a text that matches `{one_line(parameter.pattern)}`; found {shown}")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    from mlproj.regexes import TooSlowError, matches
+
+    try:
+        return matches(pattern, text)
+    except TooSlowError:
+        shown = one_line(pattern)
+        raise InvalidValueError(f"expected a text that `{shown}` can be told to match: it takes too long") from None
 
 
 def _comparable(base: str, item: Any) -> Any:
@@ -142,7 +152,9 @@ def _item_from_text(base: str, text: str) -> Any:
         if not text:
             raise InvalidValueError(f"expected {_expected(base)}; found an empty text")
         return text
-    if base == "int" and _INT.fullmatch(text) and len(text) < _LONGEST_INT:
+    if base == "int" and _INT.fullmatch(text):
+        if len(text) >= _LONGEST_INT:
+            raise InvalidValueError(f"expected a whole number of fewer than {_LONGEST_INT} digits")
         return int(text)
     if base == "float" and _FLOAT.fullmatch(text):
         return float(text)

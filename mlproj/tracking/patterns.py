@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlproj.errors import UsageError
+from mlproj.regexes import LIMIT_S, Limited, TooSlowError, limited
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.text import one_line
 
-# Python's `re` backtracks and cannot be stopped: what a bad pattern can cost is bounded by how much text it
-# is shown, and one that took too long once is not asked again.
+# Python's `re` backtracks: what a bad pattern can cost is bounded by how much text it is shown and by a limit in time,
+# and one that took too long once is not asked again.
 LONGEST_LINE = 2000
-LONGEST_SEARCH_S = 0.5
 _LINE_END = re.compile(rb"[\r\n]")
 # CSI sequences (colours, cursor), OSC sequences (titles, links), and two-character escapes.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
@@ -62,9 +61,10 @@ class LineScanner:
             return []
         points: list[MetricPoint] = []
         *lines, rest = _LINE_END.split(data)
-        for line in lines:
-            points += self._in_line(self._rest + line)
-            self._rest = b""
+        with limited() as match:
+            for line in lines:
+                points += self._in_line(self._rest + line, match)
+                self._rest = b""
         # What is beyond the limit is never looked at, so it need not be kept; four bytes make a character.
         self._rest = (self._rest + rest)[: 4 * LONGEST_LINE]
         return points
@@ -72,24 +72,25 @@ class LineScanner:
     def close(self) -> list[MetricPoint]:
         """The points in a last line that had no end."""
         rest, self._rest = self._rest, b""
-        return self._in_line(rest)
+        with limited() as match:
+            return self._in_line(rest, match)
 
-    def _in_line(self, line: bytes) -> list[MetricPoint]:
+    def _in_line(self, line: bytes, match: Limited) -> list[MetricPoint]:
         if not line:
             return []
         text = _ESCAPES.sub("", line[: 4 * LONGEST_LINE].decode("utf-8", "replace"))[:LONGEST_LINE]
-        points = [self._in_text(pattern, text) for pattern in tuple(self._patterns)]
+        points = [self._in_text(pattern, text, match) for pattern in tuple(self._patterns)]
         return [point for point in points if point is not None]
 
-    def _in_text(self, pattern: MetricPattern, text: str) -> MetricPoint | None:
-        began = time.perf_counter()
-        match = pattern.expression.search(text)
-        took = time.perf_counter() - began
-        if took > LONGEST_SEARCH_S:
+    def _in_text(self, pattern: MetricPattern, text: str, match: Limited) -> MetricPoint | None:
+        try:
+            found = match(pattern.expression.search, text)
+        except TooSlowError:
             self._patterns.remove(pattern)
             name = one_line(pattern.name)
-            self.notices.append(f"the pattern of metric {name} took {took:.1f} s on one line and was not used again")
-        return None if match is None else _point(pattern.name, match)
+            self.notices.append(f"the pattern of metric {name} took {LIMIT_S} s on one line and was not used again")
+            return None
+        return None if found is None else _point(pattern.name, found)
 
 
 def _point(name: str, match: re.Match[str]) -> MetricPoint | None:

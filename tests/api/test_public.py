@@ -57,7 +57,7 @@ def test_a_project_is_loaded_and_run(folder: Path) -> None:
     "options",
     [
         {"params": [1]}, {"params": {1: 2}}, {"params": {"alpha": "0.1"}}, {"params": {"alhpa": 1}}, {"name": 5}, {"tags": {"a": 1}},
-        {"timeout_s": -1}, {"timeout_s": "x"}, {"timeout_s": float("nan")}, {"arguments": "abc"}, {"arguments": [1]},
+        {"timeout_s": -1}, {"timeout_s": "x"}, {"timeout_s": float("nan")}, {"arguments": "abc"}, {"arguments": [1]}, {"arguments": ["a\x00"]},
         {"entry_point": 3}, {"params_files": "x"}, {"experiment": None}, {"entry_point": "mian"},
     ],
 )  # fmt: skip

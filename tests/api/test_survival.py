@@ -151,9 +151,7 @@ def test_a_store_that_fills_up_does_not_stop_the_training(project, small_disk: P
 
 
 def test_metrics_that_no_longer_fit_do_not_stop_the_training(project, small_disk: Path, tmp_path: Path, mlproj) -> None:
-    manifest = (
-        f"entry_points: {{main: {{command: [{sys.executable}, -u, script.py], metrics: {{loss: 'loss=(?P<value>.+)'}}}}}}"
-    )
+    manifest = f"entry_points: {{main: {{command: [{sys.executable}, -u, script.py], metrics: {{loss: 'loss=(?P<value>.+)'}}}}}}"
     script = "for step in range(400): print('x' * 10_000); print(f'loss={step}')\nopen('trained', 'w').write('yes')\n"
     folder = project(manifest, {"script.py": script})
     finished = mlproj("run", folder, env={"MLPROJ_HOME": str(small_disk), "MLPROJ_CACHE": str(tmp_path / "cache")})
@@ -385,3 +383,13 @@ def test_a_metrics_output_without_a_metric_is_told(project, mlproj, content: str
     finished = mlproj("run", project(manifest, {"source.json": content}))
     assert finished.returncode == 0
     assert "note:" in finished.stderr and "m.json" in finished.stderr
+
+
+def test_a_pattern_that_would_take_for_ever_does_not_hold_the_run(project, mlproj) -> None:
+    manifest = (
+        "entry_points: {main: {command: [echo, 'loss aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!'],"
+        " metrics: {loss: 'loss (?P<value>(a+)+)$'}}}"
+    )
+    finished = mlproj("run", project(manifest))
+    assert finished.returncode == 0
+    assert "the pattern of metric loss took 0.5 s on one line and was not used again" in finished.stderr

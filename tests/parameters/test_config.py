@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,13 @@ def test_secrets_are_kept_apart(tmp_path: Path) -> None:
         assert config.secret_variables == {"key": "WINE_API_KEY"}
         assert not any(value in repr(config) for value in config.secrets.values())
         assert summary(config) == "key=•••"
+
+
+def test_a_secrets_file_that_would_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", "/dev/zero"):
+        with pytest.raises(ParameterError, match="no regular file"):
+            resolved({"key": {"type": "secret"}}, f"key=@{name}", caller=tmp_path)
 
 
 def test_a_missing_secret_says_where_to_put_it() -> None:

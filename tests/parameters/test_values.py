@@ -61,6 +61,11 @@ def test_half_a_character_is_no_text(text: str) -> None:
         value_from_data(Parameter(type="json"), {"a": [text]})
 
 
+def test_a_pattern_that_would_take_for_ever_is_told() -> None:
+    with pytest.raises(InvalidValueError, match="takes too long"):
+        from_text("str", "a" * 60 + "b", pattern="(a+)+$")
+
+
 def test_several_texts_are_the_items_as_they_are() -> None:
     assert from_text("list[str]", "a,b", "[c]") == ["a,b", "[c]"]
 
