@@ -12,7 +12,7 @@ from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folde
 from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
-from mlproj.locations import cache_folder
+from mlproj.locations import cache_folder, store_folder
 from mlproj.manifest.durations import parse_duration
 from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, System
@@ -55,7 +55,10 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     command = render(entry_point, config, request.arguments)
-    snapshot = take_snapshot(request.project, [each.path for each in entry_point.outputs.values()])
+    made_here = [each.path for each in entry_point.outputs.values()]
+    own = [each for each in (request.store or store_folder(), cache_folder()) if each.is_relative_to(folder)]
+    made_here += [each.relative_to(folder).as_posix() for each in own]
+    snapshot = take_snapshot(request.project, made_here)
     environment, environment_name = _environment(loaded, entry_point, request.environment_kind)
     of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)

@@ -393,3 +393,13 @@ def test_a_pattern_that_would_take_for_ever_does_not_hold_the_run(project, mlpro
     finished = mlproj("run", project(manifest))
     assert finished.returncode == 0
     assert "the pattern of metric loss took 0.5 s on one line and was not used again" in finished.stderr
+
+
+@pytest.mark.parametrize("repository", [True, False])
+def test_a_store_within_the_project_is_no_part_of_its_source(project, mlproj, repository: bool) -> None:
+    folder = project(SYSTEM.format(python=sys.executable), {"script.py": "print(1)"})
+    if repository:
+        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    home = {"MLPROJ_HOME": str(folder / "store")}
+    first, second = (json.loads(mlproj("run", folder, "--json", env=home).stdout)["source"] for _ in range(2))
+    assert first["digest"] == second["digest"]
