@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -13,10 +14,22 @@ from mlproj.environments.credentials import credentials_in, with_credentials
 from mlproj.environments.interpreters import Interpreter, satisfies
 from mlproj.environments.requirements import normalised_name
 from mlproj.environments.resolution import Request
-from mlproj.environments.uv import ToolLog, reporting_downloads, run_logged, run_uv, tool_failure
+from mlproj.environments.uv import (
+    ToolLog,
+    reporting_downloads,
+    run_logged,
+    run_uv,
+    tool_failure,
+    uv_executable,
+)
 from mlproj.files import dump_json
+from mlproj.processes.guarded import Guardian
+from mlproj.processes.tools import start_tool
 from mlproj.text import plural
 from mlproj.toml import dump_toml
+
+# A name, extras, versions, a marker: no URL and no path, whose building would be done twice.
+_PLAIN_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(\[[\w., -]*\])?\s*[\w.,<>=!~*+ ()-]*(;[^@]*)?")
 
 
 def create_virtualenv(interpreter: Interpreter, scratch: Path, cache: Path) -> Path:
@@ -54,8 +67,31 @@ def create_virtualenv(interpreter: Interpreter, scratch: Path, cache: Path) -> P
     return folder
 
 
-def install_lock(request: Request, document: lockfile.Document, key: str, folder: Path) -> None:
-    """Have uv install a lock into the virtualenv in ``folder``, and make it the environment of ``key``."""
+def start_ahead(request: Request, folder: Path) -> list[Guardian]:
+    """Have uv install what is declared while it is still being resolved for the lock: mostly it comes to the same.
+
+    So nothing waits for two resolutions in a row. Only for plain names from an index; ``install_lock`` looks at what
+    came of it. Gives the running tool, or none.
+    """
+    declared = request.declared
+    plain = all(_PLAIN_REQUIREMENT.fullmatch(line) for line in declared.requirements)
+    if not plain or not declared.lines or declared.sources or declared.constraints or declared.all_hashed:
+        return []
+    if declared.hashes or declared.credentials or request.lock is not None or request.policy.refresh:
+        return []
+    source = request.scratch / "ahead.in"
+    source.write_text("".join(f"{line}\n" for line in declared.lines), "utf-8")
+    python = folder / "bin" / "python"
+    argv = [uv_executable(), "pip", "install", "--quiet", f"--python={python}", *declared.arguments]
+    with (request.scratch / "ahead.log").open("wb") as log:
+        return [start_tool([*argv, f"--requirements={source}"], cwd=request.folder, env=request.env, log=log)]
+
+
+def install_lock(request: Request, document: lockfile.Document, key: str, folder: Path, *, filled_ahead: bool) -> None:
+    """Have uv install a lock into the virtualenv in ``folder``, and make it the environment of ``key``.
+
+    With ``filled_ahead`` it may all be there already: then every package has the version that the lock says.
+    """
     packages = document.get("packages", [])
     built_here = [
         normalised_name(package["name"])
@@ -64,6 +100,9 @@ def install_lock(request: Request, document: lockfile.Document, key: str, folder
     ]
     if packages:
         request.report(f"installing {plural(len(packages), 'package')}")
+    if filled_ahead and installed_packages(folder) == lockfile.versions(document):
+        _finish(request, document, key, folder)
+        return
     whole = lockfile.absolute_lock(document, request.folder)
     credentials = {**credentials_in([dump_toml(document)]), **request.declared.credentials}
     log = ToolLog(request.scratch / "install.log")
@@ -119,7 +158,7 @@ def _finish(request: Request, document: lockfile.Document, key: str, folder: Pat
         text = script.read_text("utf-8")
         script.write_text(text.replace(str(folder), str(final)), "utf-8")
     (folder / "pylock.toml").write_text(lockfile.dump_lock(document), "utf-8")
-    logs = [request.scratch / f"{name}.log" for name in ("interpreters", "resolve", "create", "install")]
+    logs = [request.scratch / f"{name}.log" for name in ("interpreters", "resolve", "create", "ahead", "install")]
     (folder / "build.log").write_bytes(b"".join(path.read_bytes() for path in logs if path.exists()))
     (folder / "projects").mkdir()
     record = {

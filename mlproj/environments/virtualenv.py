@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlproj.environments.kind import EnvironmentPlan, LockResult
     from mlproj.environments.resolution import Decision, Request
     from mlproj.manifest.models import EnvironmentSpec, Virtualenv
+    from mlproj.processes.guarded import Guardian
 
 # An interpreter's variables that would have it look outside of its environment.
 _REMOVED = ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")
@@ -47,7 +49,9 @@ def _prepare_cold(
     report: Report,
 ) -> Environment:
     from mlproj.environments import install, resolution
+    from mlproj.processes.tools import ended, finish_tool
 
+    ahead: list[Guardian] = []
     # Several runs of one project at once: the first one resolves and builds, the others then recall what it
     # found.
     held = builds.wait_for(
@@ -59,7 +63,7 @@ def _prepare_cold(
         ready = None if policy.refresh else _recalled(cache, asked, wanted, folder, policy, report)
         if ready is not None:
             return ready
-        with scratch_folder(cache) as scratch:
+        with scratch_folder(cache) as scratch, ended(ahead):
             request = resolution.read_request(
                 wanted, name, folder, policy=policy, cache=cache, scratch=scratch, report=report
             )
@@ -69,12 +73,14 @@ def _prepare_cold(
                 report(said)
             decision = decision or resolution.remembered(request, notice)
             if decision is None:
-                decision = _meanwhile(create, lambda: resolution.resolve(request, notice))
+                started = partial(_start_ahead, ahead, request, create)
+                decision = _meanwhile(started, lambda: resolution.resolve(request, notice))
             chosen, key = decision, resolution.environment_key(request, decision.document)
 
             def build() -> Path:
                 made = create()
-                install.install_lock(request, chosen.document, key, made)
+                filled = bool(ahead) and finish_tool(ahead.pop()) == 0
+                install.install_lock(request, chosen.document, key, made, filled_ahead=filled)
                 return made
 
             built = builds.share_or_build(cache, key, build, report)
@@ -82,6 +88,12 @@ def _prepare_cold(
             return _environment(built, chosen.lock_file)
     finally:
         held.release()
+
+
+def _start_ahead(ahead: list[Guardian], request: Request, create: Callable[[], Path]) -> None:
+    from mlproj.environments.install import start_ahead
+
+    ahead += start_ahead(request, create())
 
 
 def _wanted(spec: EnvironmentSpec) -> Virtualenv:
@@ -126,7 +138,7 @@ def _once(make: Callable[[], Path]) -> Callable[[], Path]:
     return get
 
 
-def _meanwhile(create: Callable[[], Path], resolve: Callable[[], Decision]) -> Decision:
+def _meanwhile(create: Callable[[], None], resolve: Callable[[], Decision]) -> Decision:
     """Resolve while the empty virtualenv is being made, since neither needs the other."""
     import threading
 

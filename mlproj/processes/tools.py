@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlproj.processes.guarded import dismiss, order, read_events, start_guardian
+from mlproj.processes.guarded import Guardian, dismiss, order, read_events, start_guardian
 
 _GRACE = 2.0
 
@@ -57,3 +58,37 @@ def _remaining_events(descriptor: int) -> dict[str, Any]:
         received += data
     events, _ = read_events(received)
     return {name: value for event in events for name, value in event.items()}
+
+
+def start_tool(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: BinaryIO) -> Guardian:
+    """Start a tool that is to run beside other work, its output going to ``log``, which has to be a file.
+
+    ``finish_tool`` waits for its end, ``dismiss`` ends it.
+    """
+    null = os.open(os.devnull, os.O_RDONLY)
+    try:
+        guardian = start_guardian(null, log.fileno(), log.fileno())
+    finally:
+        os.close(null)
+    order(guardian, argv, cwd=cwd, env=env, grace=_GRACE)
+    return guardian
+
+
+def finish_tool(guardian: Guardian) -> int:
+    """Wait for a started tool's end and give its exit status (127 when it could not be started)."""
+    try:
+        events = _remaining_events(guardian.events)
+    finally:
+        dismiss(guardian)
+    status = int(events.get("exited", 127))
+    return status if status >= 0 else 128 - status
+
+
+@contextlib.contextmanager
+def ended(tools: list[Guardian]) -> Iterator[None]:
+    """End what of the started tools is still in the list when the block is left, however it is left."""
+    try:
+        yield
+    finally:
+        for guardian in tools:
+            dismiss(guardian)

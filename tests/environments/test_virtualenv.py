@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -300,3 +301,31 @@ def test_a_cache_that_cannot_be_written_is_said(asking: Any, cache: Path) -> Non
     cache.write_text("a file where a folder should be")
     with pytest.raises(EnvironmentBuildError, match="could not be prepared: Not a directory"):
         asking.prepare(dependencies=["apple"])
+
+
+def test_plain_names_are_installed_while_they_are_being_resolved(asking: Any) -> None:
+    found = asking.prepare(dependencies=["pear"])
+    assert "pip sync" not in (found.folder / "build.log").read_text()
+
+
+def test_what_was_installed_ahead_gives_way_to_the_lock(asking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlproj.environments import install
+
+    as_it_is = install.start_ahead
+
+    def another_version(request: Any, folder: Path) -> Any:
+        declared = replace(request.declared, lines=("pear", "apple<2"))
+        return as_it_is(replace(request, declared=declared), folder)
+
+    monkeypatch.setattr(install, "start_ahead", another_version)
+    found = asking.prepare(dependencies=["pear"])
+    assert found.packages == {"apple": "2.0", "pear": "1.0"}
+    assert "pip sync" in (found.folder / "build.log").read_text()
+
+
+def test_a_resolution_that_fails_ends_what_was_started_ahead(asking: Any, tmp_path: Path) -> None:
+    import psutil
+
+    with pytest.raises(EnvironmentBuildError):
+        asking.prepare(dependencies=["pear", "no-such-package"])
+    assert [each for each in psutil.Process().children(recursive=True) if each.is_running()] == []
