@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +62,7 @@ def _source(snapshot: Snapshot) -> SourceRecord:
         subdirectory=snapshot.subdirectory,
         dirty=snapshot.dirty if snapshot.commit or snapshot.kind == "git" else None,
         patch=PATCH_NAME if snapshot.patch else None,
-        patch_sha256=hashlib.sha256(snapshot.patch).hexdigest() if snapshot.patch else None,
+        patch_sha256=snapshot.digest if snapshot.patch else None,
         left_out=list(snapshot.left_out),
         notes=list(snapshot.notes),
     )

@@ -190,11 +190,12 @@ class _Walk:
     def _command(self, standby: Standby, plan: Plan) -> Outcome:
         self.intake = intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, self._mask)
         reading = _OutputReading(self.resolved.entry_point, self.live.files.metrics)
+        log = self.live.files.log.open("ab")
         try:
-            with self.live.files.log.open("ab") as log:
-                observers = Observers(log, reading.observe, intake.poll)
-                outcome = supervise(standby, plan, observers)
+            outcome = supervise(standby, plan, Observers(log, reading.observe, intake.poll))
         finally:
+            with contextlib.suppress(OSError):  # what a full disk still holds back was told of when it filled up
+                log.close()
             self.record = replace(self.record, notices=[*self.record.notices, *reading.close()])
         if outcome.reason is not None and "guardian" in outcome.reason:
             from mlproj.processes.strays import end_strays

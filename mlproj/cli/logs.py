@@ -44,4 +44,4 @@ def logs(run: str, follow: bool) -> int:
             target.flush()
             if not goes_on:
                 return 0
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_LOOK_AGAIN_S)  # a file that grows cannot be waited for without inotify, which is Linux alone

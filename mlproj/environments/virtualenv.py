@@ -138,14 +138,14 @@ def _once(make: Callable[[], Path]) -> Callable[[], Path]:
     return get
 
 
-def _meanwhile(create: Callable[[], None], resolve: Callable[[], Decision]) -> Decision:
-    """Resolve while the empty virtualenv is being made, since neither needs the other."""
+def _meanwhile(start: Callable[[], None], resolve: Callable[[], Decision]) -> Decision:
+    """Resolve while the virtualenv is being made and its filling started, since neither needs the other."""
     import threading
 
     def attempt() -> None:
         # One that fails is made again, and fails again, where it is needed.
         with suppress(EnvironmentBuildError, OSError):
-            create()
+            start()
 
     thread = threading.Thread(target=attempt, name="create-virtualenv")
     thread.start()
