@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from mlproj.environments.kind import EnvironmentPlan, LockResult
     from mlproj.environments.resolution import Decision, Request
     from mlproj.manifest.models import EnvironmentSpec, Virtualenv
-    from mlproj.processes.guarded import Guardian
 
 # An interpreter's variables that would have it look outside of its environment.
 _REMOVED = ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")
@@ -49,9 +47,9 @@ def _prepare_cold(
     report: Report,
 ) -> Environment:
     from mlproj.environments import install, resolution
-    from mlproj.processes.tools import ended, finish_tool
+    from mlproj.processes.tools import ended
 
-    ahead: list[Guardian] = []
+    ahead = install.Ahead()
     # Several runs of one project at once: the first one resolves and builds, the others then recall what it
     # found.
     held = builds.wait_for(
@@ -63,7 +61,7 @@ def _prepare_cold(
         ready = None if policy.refresh else _recalled(cache, asked, wanted, folder, policy, report)
         if ready is not None:
             return ready
-        with scratch_folder(cache) as scratch, ended(ahead):
+        with scratch_folder(cache) as scratch, ended(ahead.running):
             request = resolution.read_request(
                 wanted, name, folder, policy=policy, cache=cache, scratch=scratch, report=report
             )
@@ -73,14 +71,14 @@ def _prepare_cold(
                 report(said)
             decision = decision or resolution.remembered(request, notice)
             if decision is None:
-                started = partial(_start_ahead, ahead, request, create)
-                decision = _meanwhile(started, lambda: resolution.resolve(request, notice))
+                decision = _meanwhile(
+                    lambda: install.start_ahead(ahead, request, create()), lambda: resolution.resolve(request, notice)
+                )
             chosen, key = decision, resolution.environment_key(request, decision.document)
 
             def build() -> Path:
                 made = create()
-                filled = bool(ahead) and finish_tool(ahead.pop()) == 0
-                install.install_lock(request, chosen.document, key, made, filled_ahead=filled)
+                install.install_lock(request, chosen.document, key, made, filled_ahead=install.finish_ahead(ahead))
                 return made
 
             built = builds.share_or_build(cache, key, build, report)
@@ -88,12 +86,6 @@ def _prepare_cold(
             return _environment(built, chosen.lock_file)
     finally:
         held.release()
-
-
-def _start_ahead(ahead: list[Guardian], request: Request, create: Callable[[], Path]) -> None:
-    from mlproj.environments.install import start_ahead
-
-    ahead += start_ahead(request, create())
 
 
 def _wanted(spec: EnvironmentSpec) -> Virtualenv:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,30 @@ from mlproj.environments import Environment, Policy
 from mlproj.errors import EnvironmentBuildError, UsageError
 
 RunIn = Callable[..., str]
+
+
+@contextlib.contextmanager
+def serve_index(folder: Path, asked: list[str]) -> Iterator[str]:
+    """Serve a folder with one folder of wheels a package as an index; the paths it is asked for go to ``asked``."""
+
+    class Index(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_an_environment_is_built_and_its_programs_run(asking: Any, run_in: RunIn) -> None:
@@ -308,14 +335,33 @@ def test_plain_names_are_installed_while_they_are_being_resolved(asking: Any) ->
     assert "pip sync" not in (found.folder / "build.log").read_text()
 
 
+def test_what_uv_has_cached_is_installed_without_asking_the_index_twice(
+    asking: Any, cache: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for wheel in index.glob("*.whl"):
+        (index / "by-name" / wheel.name.partition("-")[0]).mkdir(parents=True, exist_ok=True)
+        wheel.rename(index / "by-name" / wheel.name.partition("-")[0] / wheel.name)
+    with serve_index(index / "by-name", asked) as address:
+        monkeypatch.delenv("UV_FIND_LINKS")
+        monkeypatch.setenv("UV_NO_CONFIG", "1")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        first = asking.prepare(dependencies=["pear"])
+        shutil.rmtree(cache)
+        asked.clear()
+        again = asking.prepare(dependencies=["pear"])
+    assert again.packages == first.packages == {"apple": "2.0", "pear": "1.0"}
+    assert asked.count("/pear/") == 1, "only the lock's resolution asks"
+
+
 def test_what_was_installed_ahead_gives_way_to_the_lock(asking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlproj.environments import install
 
     as_it_is = install.start_ahead
 
-    def another_version(request: Any, folder: Path) -> Any:
+    def another_version(ahead: Any, request: Any, folder: Path) -> None:
         declared = replace(request.declared, lines=("pear", "apple<2"))
-        return as_it_is(replace(request, declared=declared), folder)
+        as_it_is(ahead, replace(request, declared=declared), folder)
 
     monkeypatch.setattr(install, "start_ahead", another_version)
     found = asking.prepare(dependencies=["pear"])
