@@ -28,7 +28,7 @@ NOT_FOR_A_WARM_RUN = (
         "mlproj.parameters.consistency",
         "mlproj.manifest.schema",
         "mlproj.manifest.script_options",
-        "mlproj.parameters.fetch",
+        "mlproj.downloads",
     ),
     *("mlproj.parameters.shell", "mlproj.processes.strays", "mlproj.runs.compare", "mlproj.runs.filter_sql"),
     *("mlproj.runs.filter_text", "mlproj.runs.find", "mlproj.runs.query", "mlproj.runs.tags", "mlproj.runs.trash"),

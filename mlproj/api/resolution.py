@@ -18,10 +18,10 @@ from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, System
 from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.render import RenderedCommand, render
-from mlproj.parameters.urls import secrets_of
 from mlproj.parameters.values import is_url
 from mlproj.sources import Snapshot, take_snapshot
 from mlproj.text import one_line
+from mlproj.urls import secrets_of
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan
 
 def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surroundings:
     def fetch(url: str, sha256: str | None) -> Path:
-        from mlproj.parameters.fetch import fetch as fetch_once
-        from mlproj.parameters.urls import without_credentials
+        from mlproj.downloads import fetch as fetch_once
+        from mlproj.urls import without_credentials
 
         shown = one_line(without_credentials(url))
         return fetch_once(

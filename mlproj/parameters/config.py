@@ -165,7 +165,7 @@ def _placed(parameter: Parameter, value: Any, source: Given | None, around: Surr
 
 
 def _placed_path(parameter: Parameter, text: str, base_folder: Path, around: Surroundings) -> tuple[str, str]:
-    from mlproj.parameters.urls import without_credentials
+    from mlproj.urls import without_credentials
 
     if is_url(text):
         return str(around.fetch(text, parameter.sha256)), without_credentials(text)
@@ -183,7 +183,7 @@ def _placed_path(parameter: Parameter, text: str, base_folder: Path, around: Sur
 
 
 def _placed_uri(_: Parameter, text: str, base_folder: Path, __: Surroundings) -> tuple[str, str]:
-    from mlproj.parameters.urls import without_credentials
+    from mlproj.urls import without_credentials
 
     if is_url(text):
         return text, without_credentials(text)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mlproj.downloads import FetchError, fetch
 from mlproj.errors import MlprojError, UsageError
-from mlproj.parameters.fetch import FetchError, fetch
 
 CONTENT = b"wine,quality\n" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

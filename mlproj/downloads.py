@@ -1,4 +1,4 @@
-"""Fetching the URL of a ``path`` parameter once, into a cache of files named by their content."""
+"""Fetching a URL once, into a cache of files named by their content: for `path` parameters and archives of projects."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from mlproj.errors import MlprojError, UsageError
 from mlproj.files import CHUNK, sha256_of_text, write_atomically
 from mlproj.locks import exclusive
-from mlproj.parameters.urls import secrets_of, without_credentials
 from mlproj.text import one_line
+from mlproj.urls import secrets_of, without_credentials
 
 SCHEMES = ("http", "https", "s3", "gs", "az", "abfs", "hf", "file", "memory")
 Progress = Callable[[int, "int | None"], None]
