@@ -82,7 +82,7 @@ def is_local(project: str) -> bool:
     """Whether a project's URI is a folder of this machine, or a file in one."""
     from mlproj.sources import local
 
-    return local.recognises(project)
+    return local.is_here(project)
 
 
 def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan:

@@ -7,13 +7,19 @@ from pathlib import Path
 
 from mlproj.errors import SourceError
 from mlproj.sources.digest import digest_of_folder
+from mlproj.sources.fetching import Fetching
 from mlproj.sources.git import GitRefusal, describe_worktree, repository_above
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line
 
 
-def recognises(uri: str) -> bool:
-    """Whether ``uri`` is a folder, or a file, of this machine."""
+def recognises(uri: str, fetching: Fetching) -> bool:
+    """Whether ``uri`` is a folder, or a file, of this machine, to be taken as it is now."""
+    return fetching.revision is None and is_here(uri)
+
+
+def is_here(uri: str) -> bool:
+    """Whether there is a folder, or a file, of this name on this machine."""
     return "\x00" not in uri and Path(uri).expanduser().exists()
 
 
@@ -24,14 +30,14 @@ def project_folder(uri: str) -> Path:
     """
     path = Path(uri).expanduser()
     folder = path if path.is_dir() else path.parent
-    if not recognises(uri) or not folder.is_dir():
+    if not is_here(uri) or not folder.is_dir():
         raise SourceError(f"no folder `{one_line(uri)}`")
     absolute = Path.cwd() / folder
     # `..` cannot be taken out by its text alone where a link is on the way.
     return absolute.resolve() if ".." in absolute.parts else absolute
 
 
-def fetch(uri: str, outputs: Sequence[str] = ()) -> Snapshot:
+def fetch(uri: str, outputs: Sequence[str], _: Fetching) -> Snapshot:
     """The folder as it is now; nothing in it is written. What a run leaves in ``outputs`` is no part of its source.
 
     Raises ``SourceError`` when it cannot be read.

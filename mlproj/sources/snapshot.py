@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlproj.sources.trees import Tree
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """A folder on disk and its identity: a git commit with what differs from it, or a digest of the content.
 
     ``patch`` is in git's format and holds what a dirty tree changes within the project's folder; ``left_out`` names
-    untracked files too large to be in it. ``digest`` (SHA-256) identifies the patch of a dirty tree, or the files
-    of a folder that is in no repository.
+    untracked files too large to be in it. ``digest`` (SHA-256) identifies the patch of a dirty tree, the files of a
+    folder that is in no repository, or an archive's bytes. A source that was fetched lies in a ``tree`` of its own,
+    which ``release_tree`` clears away; ``remote`` is then where it came from, without credentials, and ``revision``
+    what was asked for. ``secrets`` are the credentials in the URI, which nothing may record or show.
     """
 
     folder: Path
@@ -26,6 +30,9 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
     digest: str | None = None
     notes: tuple[str, ...] = ()
+    revision: str | None = None
+    tree: Tree | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def identity(self) -> str:

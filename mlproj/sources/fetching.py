@@ -1,0 +1,33 @@
+"""How a source that is no folder of this machine is to be fetched: a value that every kind of source is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlproj.locations import cache_folder
+
+
+def _nothing(_: str) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """What a caller asks for beside the URI.
+
+    ``revision`` is a branch, a tag, a commit or what else git calls one. ``offline`` forbids the network, ``refresh``
+    asks again for what is remembered. ``keep_tree`` puts the tree where no later run clears it away.
+    ``unpack_limit`` is the most bytes that an archive may unpack to, in place of the default limits. ``report`` is
+    told phrases of progress, ``fetched`` the bytes of a download (its name, those that have come, the total).
+    """
+
+    revision: str | None = None
+    offline: bool = False
+    refresh: bool = False
+    keep_tree: bool = False
+    unpack_limit: int | None = None
+    cache: Path = field(default_factory=cache_folder)
+    report: Callable[[str], None] = _nothing
+    fetched: Callable[[str, int, int | None], None] = lambda *_: None
