@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text, write_atomically
-from mlproj.manifest.finding import MANIFEST_NAME, find_manifest
+from mlproj.manifest.diagnostics import ManifestError
+from mlproj.manifest.finding import CONDA_FILE, MANIFEST_NAME, MLFLOW_NAME, PYTHON_ENV_FILE, find_manifest, is_mlproject
 from mlproj.manifest.models import EnvironmentSpec, Manifest, manifest_from
 from mlproj.sources.local import project_folder
 from mlproj.text import one_line
@@ -28,11 +30,15 @@ _CREDENTIALS = re.compile(rb"://[^/\s]*@|(?i:token|key|secret|sig\w*|passw\w*)="
 
 @dataclass(frozen=True)
 class CheckedManifest:
-    """A manifest without errors, and its warnings, each with the entry point it is about (``None``: all of them)."""
+    """A manifest that can be run, and its warnings, each with the entry point it is about (``None``: all of them).
+
+    ``broken`` says what is wrong with those entry points of an MLproject that cannot be run.
+    """
 
     path: Path
     manifest: Manifest
     warnings: tuple[tuple[str | None, str], ...]
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -52,14 +58,15 @@ def manifest_folder(project: str) -> Path:
     """
     path = Path(project)
     if path.suffix in (".yaml", ".yml") and path.name != MANIFEST_NAME and path.is_file():
-        raise UsageError(f"{one_line(project)} is no manifest: that is called {MANIFEST_NAME}")
+        raise UsageError(f"{one_line(project)} is no manifest: that is called {MANIFEST_NAME} or {MLFLOW_NAME}")
     return project_folder(project)
 
 
 def checked_manifest(folder: Path, cache: Path) -> CheckedManifest:
     """The manifest of a folder, which is not checked again while the file and those that it names are the same.
 
-    Raises ``ManifestError`` with all findings when one of them is an error.
+    Raises ``ManifestError`` with all findings when one of them is an error; in an MLproject those of one entry point
+    leave the others to be run.
     """
     path = find_manifest(folder)
     memo = _memo(path, cache)
@@ -67,14 +74,70 @@ def checked_manifest(folder: Path, cache: Path) -> CheckedManifest:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(memo.read_text("utf-8"))
             manifest = manifest_from(known["manifest"])
-            if all((folder / name).is_file() for name in _named_files(manifest)):
-                return CheckedManifest(path, manifest, tuple((about, text) for about, text in known["warnings"]))
-    loaded, findings = load_checked(folder)
-    warnings = tuple((_entry_point_of(loaded, finding), str(finding)) for finding in findings)
+            unchanged = all(_digest(folder / name) == digest for name, digest in known["files"].items())
+            if unchanged and all((folder / name).is_file() for name in _named_files(manifest)):
+                warnings = tuple((about, text) for about, text in known["warnings"])
+                return CheckedManifest(path, manifest, warnings, known["broken"])
+    try:
+        loaded, findings = load_checked(folder)
+    except ManifestError as error:
+        findings = list(error.diagnostics)
+        if error.remainder is None or not _others_can_run(error.remainder, findings):
+            raise
+        loaded = error.remainder
+    warnings = tuple((_entry_point_of(loaded, each), str(each)) for each in findings if each.severity == "warning")
+    broken = _broken(loaded, findings)
     if memo is not None:
+        files = {name: _digest(folder / name) for name in _files_read(loaded, path)}
+        told = {"manifest": loaded.declared, "warnings": warnings, "broken": broken, "files": files}
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
-            write_atomically(memo, json.dumps({"manifest": loaded.declared, "warnings": warnings}))
-    return CheckedManifest(path, loaded.manifest, warnings)
+            write_atomically(memo, json.dumps(told))
+    return CheckedManifest(path, loaded.manifest, warnings, broken)
+
+
+def undeclared_manifest(folder: Path) -> CheckedManifest:
+    """What can be run of a folder without a manifest, as MLflow has it: its scripts.
+
+    Raises ``ManifestError`` when the environment file that it uses is broken.
+    """
+    from mlproj.manifest.mlproject import undeclared_project
+
+    declared, environment = undeclared_project(folder)
+    if any(each.severity == "error" for each in environment.findings):
+        raise ManifestError(environment.findings)
+    warnings = tuple((None, str(each)) for each in environment.findings if each.severity == "warning")
+    return CheckedManifest(folder / MLFLOW_NAME, manifest_from(declared), warnings)
+
+
+def _others_can_run(loaded: LoadedManifest, findings: Sequence[Diagnostic]) -> bool:
+    from mlproj.manifest.mlproject import is_about_entry_point
+
+    errors = [each for each in findings if each.severity == "error"]
+    return loaded.manifest.dialect == "mlflow" and all(is_about_entry_point(loaded.document, each) for each in errors)
+
+
+def _broken(loaded: LoadedManifest, findings: Sequence[Diagnostic]) -> dict[str, str]:
+    broken: dict[str, str] = {}
+    for each in findings:
+        if each.severity == "error" and (name := _entry_point_of(loaded, each)) is not None:
+            broken[name] = f"{broken[name]}\n{each}" if name in broken else str(each)
+    return broken
+
+
+def _files_read(loaded: LoadedManifest, path: Path) -> Iterator[str]:
+    """The files beside the manifest that decided how it was read, whether they are there or not."""
+    if is_mlproject(path):
+        yield from (PYTHON_ENV_FILE, CONDA_FILE)
+        yield from (each.relative_to(path.parent).as_posix() for each in loaded.files)
+    else:
+        yield MLFLOW_NAME
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _memo(path: Path, cache: Path) -> Path | None:
@@ -97,12 +160,11 @@ def _named_files(manifest: Manifest) -> Iterator[str]:
 
 
 def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
-    """The manifest of a folder, and the warnings about it.
+    """The manifest of a folder, and the warnings and hints about it.
 
     Raises ``ManifestError`` with all findings when one of them is an error.
     """
     from mlproj.manifest import consistency as manifest_consistency
-    from mlproj.manifest.diagnostics import ManifestError
     from mlproj.manifest.load import load_manifest
     from mlproj.parameters import consistency as parameter_consistency
 
@@ -113,20 +175,23 @@ def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
         if error.remainder is None:
             raise
         loaded, earlier = error.remainder, error.diagnostics
-    found = [*manifest_consistency.inconsistencies(loaded), *parameter_consistency.inconsistencies(loaded)]
+    found = list(loaded.findings)
+    found += [*manifest_consistency.inconsistencies(loaded), *parameter_consistency.inconsistencies(loaded)]
     if earlier:
         # What is warned of may be the doing of what was left out.
         found = [*earlier, *(each for each in found if each.severity == "error")]
     found.sort(key=lambda each: (each.span.line, each.span.column) if each.span else (0, 0))
     if any(each.severity == "error" for each in found):
-        raise ManifestError(found)
+        raise ManifestError(found, loaded)
     return loaded, found
 
 
 def _entry_point_of(loaded: LoadedManifest, finding: Diagnostic) -> str | None:
     """The entry point within whose lines a finding stands."""
-    about = None
-    for name in loaded.manifest.entry_points:
+    about, entry_points = None, loaded.document.data.get("entry_points")
+    if finding.file != str(loaded.path) or not isinstance(entry_points, dict):
+        return None
+    for name in entry_points:
         if finding.span is not None and loaded.document.keys[("entry_points", name)].line <= finding.span.line:
             about = name
     return about

@@ -17,7 +17,7 @@ def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, 
         **dict.fromkeys(config.secret_variables.values(), "•••"),
     }
     plan = {
-        "project": resolved.loaded.name,
+        "project": resolved.project_name,
         "entry_point": resolved.entry_point_name,
         "parameters": config.recorded,
         "source": {
@@ -26,6 +26,7 @@ def plan_as_json(resolved: Resolved, environment: EnvironmentPlan) -> dict[str, 
             "identity": resolved.snapshot.identity,
             "commit": resolved.snapshot.commit,
             "branch": resolved.snapshot.branch,
+            "revision": resolved.snapshot.revision,
             "remote": resolved.snapshot.remote,
             "dirty": resolved.snapshot.dirty,
             "digest": resolved.snapshot.digest,

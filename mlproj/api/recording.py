@@ -25,7 +25,7 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
     record = RunRecord(
         id=run_id,
         name=request.name,
-        project=resolved.loaded.name,
+        project=resolved.project_name,
         experiment=request.experiment,
         entry_point=resolved.entry_point_name,
         parameters=resolved.config.recorded,
@@ -58,6 +58,7 @@ def _source(snapshot: Snapshot) -> SourceRecord:
         digest=snapshot.digest,
         commit=snapshot.commit,
         branch=snapshot.branch,
+        revision=snapshot.revision,
         remote=snapshot.remote,
         subdirectory=snapshot.subdirectory,
         dirty=snapshot.dirty if snapshot.commit or snapshot.kind == "git" else None,

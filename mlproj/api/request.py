@@ -18,7 +18,11 @@ LONGEST_TAG_VALUE = 5000  # as MLflow has it
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A project, an entry point, values, and how to go about it."""
+    """A project, an entry point, values, and how to go about it.
+
+    ``revision``, ``keep_tree`` and ``unpack_limit`` are for projects that are fetched (``sources.Fetching``);
+    ``python_strict`` takes no other Python than the very version that an MLproject's ``python_env`` asks for.
+    """
 
     project: str = "."
     entry_point: str | None = None
@@ -26,6 +30,10 @@ class RunRequest:
     arguments: Sequence[str] = ()
     policy: Policy = field(default_factory=Policy)
     environment_kind: str | None = None
+    revision: str | None = None
+    keep_tree: bool = False
+    unpack_limit: int | None = None
+    python_strict: bool = False
     name: str = ""
     experiment: str = DEFAULT_EXPERIMENT
     tags: Mapping[str, str] = field(default_factory=dict)

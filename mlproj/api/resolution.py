@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlproj import environments
-from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder
+from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder, undeclared_manifest
+from mlproj.api.environment_choice import choose_environment
 from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder, store_folder
 from mlproj.manifest.durations import parse_duration
-from mlproj.manifest.entry_points import choose_entry_point
-from mlproj.manifest.models import EntryPoint, EnvironmentSpec, System
+from mlproj.manifest.entry_points import choose_entry_point, is_script
+from mlproj.manifest.finding import NoManifestError
+from mlproj.manifest.models import EntryPoint, EnvironmentSpec
 from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
-from mlproj.sources import Snapshot, take_snapshot
+from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, release_tree, take_snapshot
 from mlproj.text import one_line
 from mlproj.urls import secrets_of
 
@@ -41,25 +44,57 @@ class Resolved:
     secrets: tuple[str, ...]
     notices: tuple[str, ...]
 
+    @property
+    def project_name(self) -> str:
+        """The project's name: as declared, else that of its folder, or of what it was fetched from."""
+        snapshot = self.snapshot
+        if self.loaded.manifest.name is not None or snapshot.tree is None:
+            return self.loaded.name
+        place = PurePosixPath(snapshot.subdirectory or snapshot.remote or self.loaded.name)
+        return re.sub(r"(\.git|\.zip|\.tar(\.\w+)?|\.t[gx]z)$", "", place.name) or self.loaded.name
+
 
 def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     """Walk a request through sources, manifest and parameters. Nothing outside the cache is written.
+
+    The caller has to ``release`` the snapshot when it is done.
 
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
     """
     check_labels(request.name, request.experiment, request.tags)
     if any("\x00" in word for word in request.arguments):
         raise UsageError("a word for the command holds a NUL character, which no command can be given")
-    folder = manifest_folder(request.project) if is_local(request.project) else take_snapshot(request.project).folder
-    loaded = checked_manifest(folder, cache_folder())
+    fetching = _fetching(request, listener)
+    if is_folder_as_it_is(request.project, fetching):
+        return _resolve_in(manifest_folder(request.project), None, request, listener)
+    fetched = take_snapshot(request.project, (), fetching)
+    try:
+        return _resolve_in(fetched.folder, fetched, request, listener)
+    except BaseException:
+        release(fetched)
+        raise
+
+
+def release(snapshot: Snapshot) -> None:
+    """Clear the tree away that a project was fetched into; one that is run where it lies stays as it is."""
+    if snapshot.tree is not None:
+        release_tree(snapshot.tree)
+
+
+def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener) -> Resolved:
+    loaded = _manifest(folder, request.entry_point)
+    if request.entry_point is not None and request.entry_point in loaded.broken:
+        raise UsageError(loaded.broken[request.entry_point])
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)
+    if name in loaded.broken:
+        raise UsageError(loaded.broken[name])
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     command = render(entry_point, config, request.arguments)
     made_here = [each.path for each in entry_point.outputs.values()]
     own = [each for each in (request.store or store_folder(), cache_folder()) if each.is_relative_to(folder)]
     made_here += [each.relative_to(folder).as_posix() for each in own]
-    snapshot = take_snapshot(request.project, made_here)
-    environment, environment_name = _environment(loaded, entry_point, request.environment_kind)
+    snapshot = fetched or take_snapshot(request.project, made_here)
+    environment = choose_environment(loaded, entry_point, request.environment_kind, strict=request.python_strict)
     of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)
     return Resolved(
@@ -69,20 +104,34 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
         entry_point,
         config,
         command,
-        environment,
-        environment_name,
+        environment.spec,
+        environment.name,
         timeout,
         parse_duration(entry_point.grace_period),
-        tuple(_secrets(entry_point, config)),
-        (*of_this_entry_point, *config.notices, *snapshot.notes),
+        (*_secrets(entry_point, config), *snapshot.secrets),
+        (*of_this_entry_point, *config.notices, *snapshot.notes, *environment.notices),
     )
 
 
-def is_local(project: str) -> bool:
-    """Whether a project's URI is a folder of this machine, or a file in one."""
-    from mlproj.sources import local
+def _manifest(folder: Path, entry_point: str | None) -> CheckedManifest:
+    try:
+        return checked_manifest(folder, cache_folder())
+    except NoManifestError:
+        if is_script(entry_point):
+            return undeclared_manifest(folder)
+        raise
 
-    return local.is_here(project)
+
+def _fetching(request: RunRequest, listener: Listener) -> Fetching:
+    return Fetching(
+        request.revision,
+        offline=request.policy.offline,
+        refresh=request.policy.refresh,
+        keep_tree=request.keep_tree,
+        unpack_limit=request.unpack_limit,
+        report=listener.progress,
+        fetched=listener.fetched,
+    )
 
 
 def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan:
@@ -106,23 +155,6 @@ def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surr
         )
 
     return Surroundings(Path.cwd(), folder, os.environ, fetch)
-
-
-def _environment(
-    loaded: CheckedManifest, entry_point: EntryPoint, kind: str | None
-) -> tuple[EnvironmentSpec, str | None]:
-    """The environment to run in, and its name among the manifest's ``environments`` if it has one."""
-    declared = loaded.manifest.environment_of(entry_point)
-    chosen = entry_point.environment if entry_point.environment is not None else loaded.manifest.environment
-    name = chosen if isinstance(chosen, str) else None
-    if kind is None or kind == declared.kind:
-        return declared, name
-    if kind in ("system", "local"):
-        return EnvironmentSpec(system=System()), None
-    raise UsageError(
-        f"--env-manager {one_line(kind)}: this project declares a `{declared.kind}` environment",
-        hint=f"It runs as `{declared.kind}`, or with `--env-manager system` in the environment you are in.",
-    )
 
 
 def _seconds(duration: int | float | str | None) -> float | None:

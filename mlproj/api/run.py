@@ -14,8 +14,9 @@ from typing import Any
 
 from mlproj import environments
 from mlproj.api import recording
+from mlproj.api.environment_choice import python_notice
 from mlproj.api.request import Listener, RunRequest
-from mlproj.api.resolution import Resolved, resolve_request
+from mlproj.api.resolution import Resolved, release, resolve_request
 from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
@@ -58,13 +59,22 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
     with _interruptible():
         try:
             resolved = resolve_request(request, listener)
-            for notice in resolved.notices:
-                listener.notice(notice)
-            live, record, patch = _begin(request, resolved, listener)
         except BaseException:
             stand_down(standby)
             raise
-        return _Walk(request, resolved, listener, live, record).to_the_end(standby, patch)
+        try:
+            try:
+                for notice in resolved.notices:
+                    listener.notice(notice)
+                live, record, patch = _begin(request, resolved, listener)
+            except BaseException:
+                stand_down(standby)
+                raise
+            return _Walk(request, resolved, listener, live, record).to_the_end(standby, patch)
+        finally:
+            release(resolved.snapshot)
+            if request.keep_tree and resolved.snapshot.tree is not None:
+                listener.notice(f"the project's tree is kept in {one_line(resolved.snapshot.tree.folder)}")
 
 
 def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord, bytes]:
@@ -146,6 +156,9 @@ class _Walk:
             self.listener.progress,
         )
         self.held = environment.held
+        if notice := python_notice(self.resolved.environment, environment.python):
+            self.listener.notice(notice)
+            self.record = replace(self.record, notices=[*self.record.notices, notice])
         lock_name = None
         if environment.lock_text is not None:
             lock_name = LOCK_NAME

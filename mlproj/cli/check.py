@@ -35,7 +35,7 @@ def check(project: str, as_json: bool) -> int:
     except ManifestError as error:
         findings, place = list(error.diagnostics), str(folder)
     errors = sum(1 for each in findings if each.severity == "error")
-    warnings = len(findings) - errors
+    warnings = sum(1 for each in findings if each.severity == "warning")
     if as_json:
         out_json({"project": name, "valid": errors == 0, "findings": [each.as_json() for each in findings]})
         return 2 if errors else 0

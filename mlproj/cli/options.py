@@ -59,6 +59,20 @@ def seconds_option(text: str | None, option: str) -> float | None:
         raise UsageError(f"{option} takes {error}") from None
 
 
+def size_option(text: str | None, option: str) -> int | None:
+    """An option's size in bytes: a number, or one with a unit such as ``50GB`` or ``1.5 GiB``.
+
+    Raises ``UsageError`` when it is none.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kMGT])(i?)B?|B)?\s*", text, re.IGNORECASE)
+    if found is None or float(found[1]) <= 0:
+        raise UsageError(f"{option} takes a size such as `500MB` or `50GB`; found `{one_line(text)}`")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** (" kmgt".index(found[2].lower()) if found[2] else 0))
+
+
 def complete_entry_point(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The entry points of the project on the command line, for the shell's completion."""
     loaded = _completed_manifest(ctx)

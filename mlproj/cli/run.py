@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from mlproj.cli.console import coloured, out, out_json
-from mlproj.cli.options import WORDS, as_json, assignments, complete_entry_point, complete_parameter, seconds_option
+from mlproj.cli.options import (
+    WORDS,
+    as_json,
+    assignments,
+    complete_entry_point,
+    complete_parameter,
+    seconds_option,
+    size_option,
+)
 from mlproj.text import one_line
 
 _EXTRA = "mlproj.extra"
@@ -58,12 +66,30 @@ class _RunCommand(click.Command):
     metavar="KIND",
     help="Run in another kind of environment: `system` (or `local`) is the one you are in.",
 )
+@click.option(
+    "--rev",
+    "--version",
+    "-v",
+    "revision",
+    metavar="REV",
+    help="The branch, tag or commit of a git project to run, from a tree of its own.",
+)
+@click.option("--keep-tree", is_flag=True, help="Keep the tree that a fetched project was run in.")
+@click.option("--unpack-limit", metavar="SIZE", help="The most that an archive may unpack to, such as `50GB`.")
+@click.option("--python-strict", is_flag=True, help="Take the very Python version that an MLproject asks for, or none.")
 @click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
 @click.option("--refresh", is_flag=True, help="Resolve the environment again, and fetch URLs again.")
 @click.option("--offline", is_flag=True, help="Use no network.")
-@click.option("--name", default="", metavar="TEXT", help="A name for the run.")
-@click.option("--experiment", default=None, metavar="TEXT", help="The experiment that the run belongs to.")
+@click.option("--name", "--run-name", default="", metavar="TEXT", help="A name for the run.")
+@click.option(
+    "--experiment",
+    "--experiment-name",
+    default=None,
+    metavar="TEXT",
+    help="The experiment that the run belongs to.",
+)
+@click.option("-A", "--docker-args", "docker_arguments", multiple=True, metavar="NAME=VALUE", hidden=True)
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; repeatable.")
 @click.option("--timeout", metavar="TIME", help="How long it may take: `90s`, `2h`. Wins over the manifest's.")
 @click.option("--dry-run", is_flag=True, help="Print what would be run, and run nothing.")
@@ -81,7 +107,8 @@ class _RunCommand(click.Command):
 def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options: Any) -> int:
     """Run a project's entry point in its environment, and record the run.
 
-    PROJECT is the project's folder, by default this one. What stands after `--` is appended to the command. The exit
+    PROJECT is a folder (by default this one), a git URL or an archive, with `#subdirectory` if the project is not at
+    its top. It holds an mlproj.yaml or an MLproject. What stands after `--` is appended to the command. The exit
     status is the command's own; 2 when the manifest or the command line is wrong, 125 when it could not be run.
 
     \b
@@ -89,6 +116,8 @@ def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options:
       mlproj run                                  this folder's main entry point
       mlproj run wine -e train -P alpha=0.1       another one, with a value
       mlproj run wine -e train --help             what it takes
+      mlproj run https://host/wine.git#p --rev v1 from git
+      mlproj run ./wine.tar.zst                   from an archive
       mlproj run . -P features=a -P features=b    a list
       mlproj run . --locked --json > run.json     in CI
       mlproj run . -- --fast                      more words for the command
@@ -114,6 +143,8 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
 
     if options["locked"] and options["frozen"]:
         raise UsageError("--locked and --frozen exclude each other: the one checks the lock, the other does not")
+    if options["docker_arguments"]:
+        raise UsageError("-A is for `docker run`, and this version of mlproj does not run Docker environments")
     policy = Policy(
         locked=options["locked"],
         frozen=options["frozen"],
@@ -127,6 +158,10 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         arguments=tuple(ctx.meta.get(_EXTRA, ())),
         policy=policy,
         environment_kind=options["env_manager"],
+        revision=options["revision"],
+        keep_tree=options["keep_tree"],
+        unpack_limit=size_option(options["unpack_limit"], "--unpack-limit"),
+        python_strict=options["python_strict"],
         name=options["name"],
         experiment=DEFAULT_EXPERIMENT if options["experiment"] is None else options["experiment"],
         tags=assignments(options["tags"], "--tag"),
@@ -183,15 +218,18 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
 
 def _dry_run(request: Any, options: dict[str, Any]) -> int:
     from mlproj.api.dry_run import plan_as_json
-    from mlproj.api.resolution import plan_environment, resolve_request
+    from mlproj.api.resolution import plan_environment, release, resolve_request
     from mlproj.cli.progress import RunDisplay
 
     display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
     try:
         resolved = resolve_request(request, display.listener())
-        for notice in resolved.notices:
-            display.listener().notice(notice)
-        plan = plan_as_json(resolved, plan_environment(resolved, request))
+        try:
+            for notice in resolved.notices:
+                display.listener().notice(notice)
+            plan = plan_as_json(resolved, plan_environment(resolved, request))
+        finally:
+            release(resolved.snapshot)
     finally:
         display.close()
     if options["as_json"]:

@@ -16,6 +16,7 @@ from mlproj.text import one_line
 
 _CLAUSE = re.compile(r"(~=|===|==|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(\.\*)?")
 _VERSION = re.compile(r"\d+(?:\.\d+){0,2}")
+_INSTALL_HINT = "install one, or name a path to one with `python:`"
 _PROBE = (
     "import sys, platform, sysconfig, json; print(json.dumps(['mlproj-probe', sys.executable,"
     " platform.python_version(), sys.implementation.name, sysconfig.get_platform()]))"
@@ -95,13 +96,16 @@ def find_interpreter(
     env: Mapping[str, str],
     offline: bool,
     report: Report,
+    nearest: bool = False,
 ) -> Interpreter:
     """The interpreter that answers to ``request``: the one that runs mlproj if it does, else what uv finds.
 
     A path is taken relative to the project's ``folder``. What uv does not find it downloads, where that is
-    allowed. Raises ``EnvironmentBuildError`` saying what was wanted and what there is.
+    allowed. With ``nearest``, one of the same minor version will do before anything is downloaded. Raises
+    ``EnvironmentBuildError`` saying what was wanted and what there is.
     """
     own = own_interpreter()
+    minor = _minor(request) if nearest and request is not None else None
     if request is None or satisfies(own.version, request):
         return own
     log = ToolLog(scratch / "interpreters.log")
@@ -113,6 +117,8 @@ def find_interpreter(
         return found
     env = {**env, "PATH": _search_path(env)}
     found = _find_with_uv(request, scratch, env, log)
+    if found is None and minor is not None:
+        found = own if satisfies(own.version, minor) else _find_with_uv(minor, scratch, env, log)
     downloads = env.get("UV_PYTHON_DOWNLOADS", "automatic").lower() in ("automatic", "true", "1")
     if found is None and downloads and not offline:
         report(one_line(f"looking for a Python {request} to download"))
@@ -124,9 +130,15 @@ def find_interpreter(
             f"`python: {one_line(request)}`: no such Python was found"
             + ("" if downloads and not offline else " (and none may be downloaded)")
             + f". There are:\n{there}",
-            hint="install one, or name a path to one with `python:`",
+            hint=f"install Python {minor}, of which any will do" if minor else _INSTALL_HINT,
         )
     return found
+
+
+def _minor(request: str) -> str | None:
+    """``3.8`` for ``3.8.13``; ``None`` for what is no exact version."""
+    exact = re.fullmatch(r"={0,3}\s*(\d+\.\d+)\.\d+", request)
+    return exact[1] if exact else None
 
 
 def _search_path(env: Mapping[str, str]) -> str:

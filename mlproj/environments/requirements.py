@@ -123,6 +123,9 @@ def read_declared(spec: Virtualenv, folder: Path) -> Declared:
         sources.extend(project.sources)
         lines.extend(project.lines)
         arguments.extend(project.arguments)
+    if spec.lines:
+        _read_lines("\n".join(spec.lines), folder / "python_env.yaml", found, constraining=False, including=())
+        lines.extend(_anchored(line, folder) for line in _logical_lines("\n".join(spec.lines)))
     index_options = [line for line in found.options if line.split(" ")[0] in _INDEX_OPTIONS]
     indexes = [*([spec.index_url] if spec.index_url else []), *spec.extra_index_urls, *spec.find_links]
     found.options.extend([f"--index-url {spec.index_url}"] if spec.index_url else [])
@@ -174,6 +177,24 @@ def _read_file(path: Path, found: _Lines, *, constraining: bool, including: tupl
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"cannot read the requirements file `{one_line(path)}`: {why}") from None
     found.files.append(path)
+    _read_lines(text, path, found, constraining=constraining, including=including)
+
+
+def _anchored(line: str, folder: Path) -> str:
+    """A line whose paths are the project's, as it can stand in a file elsewhere."""
+    matched = _OPTION.match(line) if line.startswith("-") else None
+    option = _LONG_FORMS.get(matched[1], matched[1]) if matched else ""
+    value = matched[2].strip().strip("'\"") if matched else line
+    if re.match(r"[a-z+]+://", value):
+        return line
+    if option in ("--requirement", "--constraint", "--editable", "--find-links"):
+        return f"{option} {os.path.normpath(folder / value)}"
+    if not option and re.match(r"\.{0,2}/|\.{1,2}($|\[)", value):
+        return os.path.normpath(folder / value)
+    return line
+
+
+def _read_lines(text: str, path: Path, found: _Lines, *, constraining: bool, including: tuple[Path, ...]) -> None:
     for line in _logical_lines(text):
         found.raw.append(line)
         if not line.startswith("-"):

@@ -89,7 +89,13 @@ def read_request(
         report=report,
         declared=read_declared(spec, folder),
         interpreter=find_interpreter(
-            python, folder=folder, scratch=scratch, env=env, offline=policy.offline, report=report
+            python,
+            folder=folder,
+            scratch=scratch,
+            env=env,
+            offline=policy.offline,
+            report=report,
+            nearest=spec.nearest_python,
         ),
         lock_path=path,
         lock=lock,
@@ -218,6 +224,8 @@ def compile_lock(request: Request, arguments: Sequence[str]) -> lockfile.Documen
 def make_lock(request: Request, upgrade: bool, upgrade_packages: Sequence[str]) -> lockfile.Document:
     """The lock to stand beside the manifest: for all platforms, and all Pythons from the lowest asked for."""
     lowest = lowest_version(request.spec.python, request.interpreter)
+    if request.spec.nearest_python:
+        lowest = ".".join(lowest.split(".")[:2])
     arguments = ["--universal", f"--python-version={lowest}"]
     arguments += ["--upgrade"] if upgrade else []
     arguments += [f"--upgrade-package={normalised_name(package)}" for package in upgrade_packages]

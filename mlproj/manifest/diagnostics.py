@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mlproj.errors import UsageError
 from mlproj.text import one_line, plural
 
+Severity = Literal["error", "warning", "hint"]
 _LONGEST_EXCERPT = 160
 
 
@@ -23,9 +24,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding: an error that stops a run, or a warning that does not."""
+    """One finding: an error that stops a run, a warning that does not, or a hint that only ``check`` shows."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     message: str
     file: str
     span: Span | None = None

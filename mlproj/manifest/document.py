@@ -6,14 +6,14 @@ size and alias expansion can be bounded before they cost anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mlproj.manifest.diagnostics import Diagnostic, ManifestError, Span
+from mlproj.manifest.diagnostics import Diagnostic, ManifestError, Severity, Span
 from mlproj.manifest.scalars import resolve_scalar
 from mlproj.text import one_line
 
@@ -22,6 +22,21 @@ DEEPEST_NESTING = 50
 MOST_NODES = 50_000
 
 KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a kind of file is read: its plain scalars, and what becomes of keys that are no text or are there twice.
+
+    With ``lenient_keys`` the first are taken as they are written, and of the second the last one counts, as PyYAML
+    has it; a warning says so.
+    """
+
+    scalar: Callable[..., Any] = resolve_scalar
+    lenient_keys: bool = False
+
+
+OWN_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -63,11 +78,12 @@ class _Node:
     kind: str
     span: Span
     scalar: Any = None
+    text: str = ""
     items: list[tuple[_Node | None, _Node]] = field(default_factory=list)
     open: bool = True
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, rules: Rules = OWN_RULES) -> Document:
     """Read and parse a YAML file.
 
     Raises ``ManifestError`` when it is no YAML, or would cost too much to read on.
@@ -78,20 +94,20 @@ def read_document(path: Path) -> Document:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ManifestError([Diagnostic("error", f"the file cannot be read: {reason}", str(path))]) from None
-    return parse_document(path, raw)
+    return parse_document(path, raw, rules)
 
 
-def parse_document(path: Path, raw: bytes) -> Document:
+def parse_document(path: Path, raw: bytes, rules: Rules = OWN_RULES) -> Document:
     """``read_document`` for bytes already at hand; ``path`` is only named in findings."""
     text = _decoded(path, raw)
     lines = tuple(text.splitlines())
     findings: list[Diagnostic] = []
-    root = _tree(path, text, lines, findings)
+    root = _tree(path, text, lines, findings, rules)
     values: dict[KeyPath, Span] = {}
     keys: dict[KeyPath, Span] = {}
     data = None
     if root is not None:
-        data = _Expansion(path, lines, values, keys, findings).expand(root, ())
+        data = _Expansion(path, lines, values, keys, findings, rules).expand(root, ())
     return Document(path, lines, data, values, keys, tuple(findings))
 
 
@@ -111,7 +127,7 @@ def _decoded(path: Path, raw: bytes) -> str:
         raise ManifestError([Diagnostic("error", message, str(path), Span(line, column), shown)]) from None
 
 
-def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnostic]) -> _Node | None:
+def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnostic], rules: Rules) -> _Node | None:
     def finding(message: str, mark: Any) -> Diagnostic:
         line = lines[mark.line] if mark.line < len(lines) else ""
         return Diagnostic("error", message, str(path), Span(mark.line + 1, mark.column + 1), line)
@@ -139,7 +155,7 @@ def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnost
                     raise ManifestError([*findings, finding(message, event.start_mark)])
                 node = target
             else:
-                node = _node(event, finding, findings)
+                node = _node(event, finding, findings, rules)
                 if event.anchor is not None:
                     anchors[event.anchor] = node
             if not stack:
@@ -168,7 +184,7 @@ def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnost
     return root
 
 
-def _node(event: Any, finding: Any, findings: list[Diagnostic]) -> _Node:
+def _node(event: Any, finding: Any, findings: list[Diagnostic], rules: Rules) -> _Node:
     start, end = event.start_mark, event.end_mark
     length = end.column - start.column if end.line == start.line else 1
     span = Span(start.line + 1, start.column + 1, max(1, length))
@@ -177,11 +193,11 @@ def _node(event: Any, finding: Any, findings: list[Diagnostic]) -> _Node:
     if isinstance(event, yaml.SequenceStartEvent):
         return _Node("list", Span(span.line, span.column))
     try:
-        value = resolve_scalar(event.value, event.tag, plain=event.implicit[0])
+        value = rules.scalar(event.value, event.tag, plain=event.implicit[0])
     except ValueError as error:
         findings.append(finding(str(error), start))
         value = None
-    return _Node("scalar", span, scalar=value, open=False)
+    return _Node("scalar", span, scalar=value, text=event.value, open=False)
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> str:
@@ -203,6 +219,7 @@ class _Expansion:
     values: dict[KeyPath, Span]
     keys: dict[KeyPath, Span]
     findings: list[Diagnostic]
+    rules: Rules
     count: int = 0
 
     def expand(self, node: _Node, at: KeyPath) -> Any:
@@ -237,12 +254,17 @@ class _Expansion:
                         self.keys[place] = merged_node.span
                         result[merged_key] = self.expand(merged_value, place)
                 continue
+            if key_node.kind == "scalar" and self.rules.lenient_keys:
+                key = key_node.text
             if key_node.kind != "scalar" or not isinstance(key, str):
                 self._find(f"a key that is not a text{_in_quotes(key)}", key_node.span)
                 continue
             if key in own:
-                self._find(f"the key `{key}` is there twice: first on line {own[key].line}", key_node.span)
-                continue
+                message = f"the key `{key}` is there twice: first on line {own[key].line}"
+                if not self.rules.lenient_keys:
+                    self._find(message, key_node.span)
+                    continue
+                self._find(f"{message}; the last one counts", key_node.span, "warning")
             own[key] = key_node.span
             place = (*at, key)
             self.keys[place] = key_node.span
@@ -265,9 +287,9 @@ class _Expansion:
                 else:
                     self._find(f"a key that is not a text{_in_quotes(key_node.scalar)}", key_node.span)
 
-    def _find(self, message: str, span: Span) -> None:
+    def _find(self, message: str, span: Span, severity: Severity = "error") -> None:
         line = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
-        self.findings.append(Diagnostic("error", message, str(self.path), span, line))
+        self.findings.append(Diagnostic(severity, message, str(self.path), span, line))
 
 
 def _in_quotes(key: Any) -> str:

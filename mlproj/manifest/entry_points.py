@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlproj.errors import UsageError
 from mlproj.manifest.models import EntryPoint, Manifest
 from mlproj.text import did_you_mean, one_line
 
 DEFAULT_ENTRY_POINT = "main"
+_INTERPRETERS = {".py": "python", ".sh": "bash"}
 
 
 def choose_entry_point(manifest: Manifest, path: Path, name: str | None) -> tuple[str, EntryPoint]:
@@ -23,8 +24,27 @@ def choose_entry_point(manifest: Manifest, path: Path, name: str | None) -> tupl
             return DEFAULT_ENTRY_POINT, entry_points[DEFAULT_ENTRY_POINT]
         if len(entry_points) == 1:
             return next(iter(entry_points.items()))
-        raise UsageError(f"no entry point `main` in {one_line(path)}", hint=f"Choose one with -e: {listed}.")
+        chosen = f"Choose one with -e: {listed}." if listed else "Run one of its scripts: `-e NAME.py` or `-e NAME.sh`."
+        raise UsageError(f"no entry point `main` in {one_line(path)}", hint=chosen)
+    if name not in entry_points and manifest.dialect == "mlflow" and is_script(name):
+        return name, _script(name, path.parent)
     if name not in entry_points:
         near = did_you_mean(name, entry_points)
-        raise UsageError(f"no entry point `{one_line(name)}` in {one_line(path)}", hint=f"There are {listed}.{near}")
+        there = f"There are {listed}.{near}" if listed else "It declares none."
+        raise UsageError(f"no entry point `{one_line(name)}` in {one_line(path)}", hint=there)
     return name, entry_points[name]
+
+
+def is_script(name: str | None) -> bool:
+    """Whether the name is one of a file that MLflow runs without its being declared."""
+    return name is not None and PurePosixPath(name).suffix in _INTERPRETERS
+
+
+def _script(name: str, folder: Path) -> EntryPoint:
+    if "\x00" in name or not (folder / name).is_file():
+        raise UsageError(f"no entry point and no file `{one_line(name)}` in {one_line(folder)}")
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"`{one_line(name)}` is no file inside the project's folder")
+    # A name that starts with `-` would be an option to the interpreter.
+    word = f"./{name}" if name.startswith("-") else name
+    return EntryPoint(command=[_INTERPRETERS[PurePosixPath(name).suffix], word], dialect="mlflow")

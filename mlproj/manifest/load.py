@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from mlproj.manifest import form
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.document import Document, KeyPath, read_document
-from mlproj.manifest.finding import find_manifest
+from mlproj.manifest.finding import find_manifest, find_mlproject, is_mlproject
+from mlproj.manifest.mlproject import read_mlproject
 from mlproj.manifest.models import Manifest, manifest_from
 from mlproj.text import did_you_mean, one_line
 
@@ -24,6 +25,10 @@ class LoadedManifest:
 
     declared: dict[str, Any]
     document: Document
+    findings: tuple[Diagnostic, ...] = ()
+    """What else is to be told of it, and what is wrong with single entry points of an MLproject."""
+    files: tuple[Path, ...] = ()
+    """What was read for it beside the manifest's own file."""
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -47,11 +52,20 @@ class LoadedManifest:
 
 
 def load_manifest(folder: Path) -> LoadedManifest:
-    """Read and validate the manifest of a project's folder.
+    """Read and validate the manifest of a project's folder: its ``mlproj.yaml``, else its ``MLproject``.
 
     Raises ``ManifestError`` with all findings when it is not valid.
     """
-    document = read_document(find_manifest(folder))
+    path = find_manifest(folder)
+    if is_mlproject(path):
+        declared, document, told, files = read_mlproject(path)
+        return LoadedManifest(declared, document, tuple(told), files)
+    other = find_mlproject(folder)
+    return _load_own(path, other.name if other is not None else None)
+
+
+def _load_own(path: Path, passed_over: str | None) -> LoadedManifest:
+    document = read_document(path)
     if document.data is None:
         message = "the manifest is empty: it needs `entry_points`; `mlproj init --force` writes a first one"
         raise ManifestError([document.diagnostic(message)])
@@ -65,7 +79,11 @@ def load_manifest(folder: Path) -> LoadedManifest:
     except ValidationError as error:
         findings += _findings(document, error)
         declared = _valid_part(document, error)
-    loaded = None if declared is None else LoadedManifest(declared, document)
+    told: list[Diagnostic] = []
+    if passed_over is not None:
+        message = f"there is an `{one_line(passed_over)}` beside it, which is not read"
+        told.append(document.diagnostic(message, severity="warning"))
+    loaded = None if declared is None else LoadedManifest(declared, document, tuple(told))
     if loaded is None or findings:
         raise ManifestError(findings, loaded)
     return loaded

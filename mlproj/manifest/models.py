@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from mlproj.manifest.types import ValueType, parse_type
 
+# Whose rules a manifest follows: those of `mlproj.yaml`, or those that MLflow reads an MLproject by.
+Dialect = Literal["mlproj", "mlflow"]
 NO_DEFAULT: Any = type("NoDefault", (), {"__repr__": lambda _: "NO_DEFAULT"})()
 
 
@@ -30,6 +32,8 @@ class Parameter:
     description: str | None = None
     env: str | None = None
     sha256: str | None = None
+    hint: str | None = None
+    """The type that an MLproject gives, which MLflow holds no value to."""
 
     @cached_property
     def value_type(self) -> ValueType:
@@ -69,6 +73,10 @@ class Virtualenv:
     index_url: str | None = None
     extra_index_urls: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    """Lines as of a requirements file in the project's folder (an MLproject's ``python_env``)."""
+    nearest_python: bool = False
+    """Whether a Python of the same minor version will do where there is no exact one."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +85,37 @@ class System:
 
 
 @dataclass(frozen=True)
+class Conda:
+    """What the environment file of an MLproject's ``conda_env`` asks for; ``pip`` are lines of a requirements file."""
+
+    file: str
+    channels: list[str] = field(default_factory=list)
+    dependencies: list[str] = field(default_factory=list)
+    pip: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Docker:
+    """An MLproject's ``docker_env``. ``environment`` has names to copy, and pairs of a name and a value to set."""
+
+    image: str
+    volumes: list[str] = field(default_factory=list)
+    environment: list[str | list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class EnvironmentSpec:
     """One environment, of exactly one kind."""
 
     virtualenv: Virtualenv | None = None
     system: System | None = None
+    conda: Conda | None = None
+    docker: Docker | None = None
 
     @property
     def kind(self) -> str:
-        """``virtualenv`` or ``system``."""
-        return "virtualenv" if self.virtualenv is not None else "system"
+        """``virtualenv``, ``system``, ``conda`` or ``docker``."""
+        return next(kind for kind in ("virtualenv", "conda", "docker", "system") if getattr(self, kind) is not None)
 
 
 @dataclass(frozen=True)
@@ -94,6 +123,7 @@ class EntryPoint:
     """One thing that a project can do. Times are as written: ``durations.parse_duration`` reads them."""
 
     command: list[str] | str
+    dialect: Dialect = "mlproj"
     description: str | None = None
     shell: Literal["bash"] | None = None
     parameters: dict[str, Parameter] = field(default_factory=dict)
@@ -112,6 +142,7 @@ class Manifest:
     """A project's manifest."""
 
     entry_points: dict[str, EntryPoint]
+    dialect: Dialect = "mlproj"
     name: str | None = None
     description: str | None = None
     environment: EnvironmentSpec | str | None = None
@@ -153,8 +184,5 @@ def _environment(value: Any) -> EnvironmentSpec | str | None:
 
 
 def _specification(mapping: Mapping[str, Any]) -> EnvironmentSpec:
-    virtualenv, system = mapping.get("virtualenv"), mapping.get("system")
-    return EnvironmentSpec(
-        virtualenv=None if virtualenv is None else Virtualenv(**virtualenv),
-        system=None if system is None else System(),
-    )
+    kinds: dict[str, Any] = {"virtualenv": Virtualenv, "system": System, "conda": Conda, "docker": Docker}
+    return EnvironmentSpec(**{kind: kinds[kind](**fields) for kind, fields in mapping.items() if fields is not None})

@@ -35,6 +35,8 @@ class Config:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     secret_variables: dict[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    undeclared: dict[str, str] = field(default_factory=dict)
+    """What was given beside an MLproject's declared parameters, for its command's end."""
 
 
 class ParameterError(UsageError):
@@ -56,6 +58,8 @@ def resolve(entry_point: EntryPoint, given: Mapping[str, Given], around: Surroun
 
     Raises ``ParameterError`` naming every unknown, missing and unfitting value at once.
     """
+    if entry_point.dialect == "mlflow":
+        return _resolve_for_mlflow(entry_point, given, around)
     problems: list[str] = []
     for name, value in given.items():
         if name not in entry_point.parameters:
@@ -86,6 +90,15 @@ def resolve(entry_point: EntryPoint, given: Mapping[str, Given], around: Surroun
         raise ParameterError("\n".join(problems))
     variables = {name: entry_point.parameters[name].env or secret_variable(name) for name in secrets}
     return Config(values, recorded, frozenset(given), secrets, variables, tuple(notices))
+
+
+def _resolve_for_mlflow(entry_point: EntryPoint, given: Mapping[str, Given], around: Surroundings) -> Config:
+    from mlproj.parameters.mlflow_values import mlflow_values
+
+    values, recorded, undeclared, problems = mlflow_values(entry_point, given, around)
+    if problems:
+        raise ParameterError("\n".join(problems))
+    return Config(dict(values), dict(recorded), frozenset(given), undeclared=undeclared)
 
 
 def secret_variable(name: str) -> str:

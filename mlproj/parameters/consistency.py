@@ -75,6 +75,9 @@ def _broken_bounds(loaded: LoadedManifest, at: KeyPath, parameter: Parameter) ->
 
 def _command(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint) -> Iterator[Diagnostic]:
     place: KeyPath = (*at, "command")
+    if entry_point.dialect == "mlflow":
+        yield from _mlflow_command(loaded, at, entry_point)
+        return
     used: list[str] = []
     for where, text in _texts(entry_point, place):
         try:
@@ -94,6 +97,25 @@ def _command(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint) -> It
     if isinstance(entry_point.command, str):
         yield from _command_text(loaded, place, entry_point)
     yield from _unused_and_exposed(loaded, at, entry_point, used)
+
+
+def _mlflow_command(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint) -> Iterator[Diagnostic]:
+    from mlproj.parameters.mlflow_command import cautions_about, names_used, problems_of
+
+    place = (*at, "command")
+    try:
+        problems = list(problems_of(entry_point))
+    except TemplateError as error:
+        yield loaded.document.diagnostic(str(error), place)
+        return
+    for problem in problems:
+        yield loaded.document.diagnostic(problem, place)
+    for caution in () if problems else cautions_about(entry_point):
+        yield loaded.document.diagnostic(caution, place, severity="hint")
+    for name in entry_point.parameters:
+        if name not in names_used(entry_point):
+            message = f"the parameter `{name}` is not used by the command"
+            yield loaded.document.diagnostic(message, (*at, "parameters", name), key=True, severity="hint")
 
 
 def _texts(entry_point: EntryPoint, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -36,6 +36,11 @@ def render(entry_point: EntryPoint, config: Config, extra: Sequence[str] = ()) -
 
     Placeholders that no parameter answers were found by ``check`` before.
     """
+    if entry_point.dialect == "mlflow":
+        from mlproj.parameters.mlflow_command import render_words
+
+        argv_for_mlflow, variables, shell = render_words(entry_point, config, extra)
+        return RenderedCommand(argv_for_mlflow, argv_for_mlflow, variables, interpreter=shell)
     if entry_point.shell is not None:
         from mlproj.parameters.shell import rewrite_for_bash
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Collection
 from dataclasses import dataclass
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.-]*)\}|[{}]")
@@ -70,6 +72,41 @@ def parse_script(text: str) -> list[Piece]:
         pieces.append(match[0][0] if match[1] is None else Placeholder(match[1]))
     if end < len(text):
         pieces.append(text[end:])
+    return pieces
+
+
+def parse_format(text: str, names: Collection[str]) -> list[Piece]:
+    """The text of an MLproject's command, which MLflow fills in with Python's ``str.format``.
+
+    A placeholder is any text in braces that is one of ``names``, or could be one.
+    https://docs.python.org/3/library/string.html#format-string-syntax
+
+    Raises ``TemplateError`` for braces that ``str.format`` refuses, and for what it would do beyond putting a value in.
+    """
+    pieces: list[Piece] = []
+    try:
+        for literal, name, specification, conversion in string.Formatter().parse(text):
+            if literal:
+                pieces.append(literal)
+            if name is None:
+                continue
+            whole = name + (f"!{conversion}" if conversion else "") + (f":{specification}" if specification else "")
+            if whole in names:
+                pieces.append(Placeholder(whole))
+            elif name in names and not specification and conversion in (None, "s"):
+                pieces.append(Placeholder(name))
+            elif not name.strip() or name.isdigit():
+                raise TemplateError(f"`{{{whole}}}` names no parameter: write literal braces twice, `{{{{{whole}}}}}`")
+            elif name in names or specification or conversion or re.search(r"[^\w .-]", name):
+                raise TemplateError(
+                    f"`{{{whole}}}`: a placeholder is a parameter's name alone; write literal braces twice"
+                )
+            else:
+                pieces.append(Placeholder(name))
+    except ValueError as error:
+        if isinstance(error, TemplateError):
+            raise
+        raise TemplateError(f"{error}: write literal braces twice, `{{{{` and `}}}}`") from None
     return pieces
 
 

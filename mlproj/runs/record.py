@@ -33,12 +33,13 @@ class FileRecord:
 class SourceRecord:
     """The exact source that ran."""
 
-    kind: str = _said("`git` or `folder`", default="folder")
+    kind: str = _said("`git`, `folder` or `archive`", default="folder")
     path: str = _said("The project's folder on the machine that ran it", default="")
-    digest: str | None = _said("Digest of the project's files", default=None)
+    digest: str | None = _said("Digest of the project's files; of an archive: of its bytes", default=None)
     commit: str | None = _said("Git commit", default=None)
     branch: str | None = _said("Git branch", default=None)
-    remote: str | None = _said("URL of the git remote, without credentials", default=None)
+    revision: str | None = _said("The branch, tag or commit that was asked for", default=None)
+    remote: str | None = _said("URL of the git remote or of the archive, without credentials", default=None)
     subdirectory: str = _said("The project's folder within the repository", default="")
     dirty: bool | None = _said("Whether the working tree differed from the commit", default=None)
     author: str | None = _said("Author of the commit", default=None)

@@ -65,11 +65,26 @@ def test_a_file_of_the_project_means_the_project(wine: Path, cli: Any) -> None:
     assert cli("check", wine / "mlproj.yaml").out == cli("check", wine).out
 
 
-def test_an_mlproject_file_is_not_run_by_this_version(cli: Any, tmp_path: Path) -> None:
-    (tmp_path / "MLproject").write_text("name: old\n")
+def test_an_mlproject_is_checked_as_a_manifest_is(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "MLproject").write_text("name: old\nentry_points:\n  main: {command: 'echo {nope}'}\n")
     done = cli("check", tmp_path)
     assert done.status == 2
-    assert "does not run MLproject files" in done.err
+    assert f"{tmp_path}/MLproject:3:19: error: no parameter `nope` for `{{nope}}`" in done.out
+
+
+def test_types_of_an_mlproject_are_hints_and_no_warnings(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "MLproject").write_text("entry_points: {main: {parameters: {a: float}, command: 'echo {a}'}}\n")
+    done = cli("check", tmp_path)
+    assert done.status == 0
+    assert "hint: the type `float` is kept as a hint" in done.out
+    assert "warning" not in done.out
+
+
+def test_with_both_manifests_the_own_one_is_read_and_the_other_named(wine: Path, cli: Any) -> None:
+    (wine / "MLproject").write_text("name: old\n")
+    done = cli("check", wine)
+    assert done.status == 0
+    assert "warning: there is an `MLproject` beside it, which is not read" in done.out
 
 
 def test_kinds_of_environment_of_later_versions(project: Any, cli: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlproj.manifest import models
+from mlproj.manifest import form
 from mlproj.runs.filter_sql import ATTRIBUTES
 from mlproj.runs.record import STATUSES, RunRecord
 
@@ -31,12 +31,12 @@ def keys_under(heading: str) -> set[str]:
 @pytest.mark.parametrize(
     ("heading", "model"),
     [
-        ("Top level", models.Manifest),
-        ("An environment", models.EnvironmentSpec),
-        ("`virtualenv`", models.Virtualenv),
-        ("An entry point", models.EntryPoint),
-        ("A parameter", models.Parameter),
-        ("An output", models.Output),
+        ("Top level", form.Manifest),
+        ("An environment", form.EnvironmentSpec),
+        ("`virtualenv`", form.Virtualenv),
+        ("An entry point", form.EntryPoint),
+        ("A parameter", form.Parameter),
+        ("An output", form.Output),
     ],
 )
 def test_the_manifests_reference_has_every_key_and_no_other(heading: str, model: type) -> None:

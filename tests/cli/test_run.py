@@ -222,8 +222,6 @@ def test_no_entry_point_where_there_are_several(wine: Path, cli: Any) -> None:
     ("project", "said"),
     [
         ("wnie", "no folder `wnie`"),
-        ("https://host.example/wine.git", "local folders only: clone"),
-        ("wine.tar.gz", "local folders only: unpack"),
         ("no\nwhere", "no folder `no\\nwhere`"),
     ],
 )

@@ -206,9 +206,6 @@ def test_a_folder_without_a_manifest_names_what_may_have_been_meant(tmp_path: Pa
     (tmp_path / "mlproject.yaml").write_text("x: 1")
     with pytest.raises(UsageError, match=r"There is a `mlproject\.yaml`"):
         load_manifest(tmp_path)
-    (tmp_path / "MLproject").write_text("name: x")
-    with pytest.raises(UsageError, match="does not run MLproject files"):
-        load_manifest(tmp_path)
 
 
 def test_the_entry_point_that_runs_by_default(project) -> None:

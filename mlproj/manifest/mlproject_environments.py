@@ -1,0 +1,164 @@
+"""The environment of an MLproject: `python_env`, `conda_env`, `docker_env`, or what MLflow takes without one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlproj.manifest.diagnostics import Diagnostic, ManifestError
+from mlproj.manifest.document import Document, Rules, read_document
+from mlproj.manifest.finding import CONDA_FILE, PYTHON_ENV_FILE
+from mlproj.manifest.legacy_scalars import resolve_legacy_scalar
+from mlproj.text import one_line
+
+KEYS = ("python_env", "conda_env", "docker_env")
+_RULES = Rules(resolve_legacy_scalar, lenient_keys=True)
+_PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """An environment in the form that ``models.manifest_from`` takes, what was read for it, and the findings."""
+
+    declared: dict[str, Any]
+    files: tuple[Path, ...] = ()
+    findings: list[Diagnostic] = field(default_factory=list)
+
+
+def declared_environment(document: Document) -> Declaration:
+    """The environment that an MLproject asks for; without a key, its folder's usual file, else an empty virtualenv."""
+    data, folder = document.data, document.path.parent
+    given = [key for key in KEYS if key in data]
+    if len(given) > 1:
+        message = f"one environment: MLflow takes only one of {', '.join(f'`{key}`' for key in given)}"
+        return Declaration({}, findings=[document.diagnostic(message, (given[1],), key=True)])
+    if data.get("docker_env"):
+        return _docker(document)
+    for key, read in (("python_env", _python_env), ("conda_env", _conda_env)):
+        name = data.get(key)
+        if not name:
+            continue
+        problem = _problem(folder, name)
+        if problem is not None:
+            return Declaration({}, findings=[document.diagnostic(f"`{key}`: {problem}", (key,))])
+        return _read(read, folder, name)
+    for usual, read in ((PYTHON_ENV_FILE, _python_env), (CONDA_FILE, _conda_env)):
+        if (folder / usual).is_file():
+            return _read(read, folder, usual)
+    return Declaration({"virtualenv": {}})
+
+
+def _problem(folder: Path, name: Any) -> str | None:
+    if not isinstance(name, str):
+        return f"expected the path of a file; found {one_line(name)}"
+    if not (folder / name).exists():
+        return f"no file `{one_line(name)}` in the project"
+    if not (folder / name).is_file() or not (folder / name).resolve().is_relative_to(folder.resolve()):
+        return f"`{one_line(name)}` is no file inside the project's folder"
+    return None
+
+
+def _read(read: Any, folder: Path, name: str) -> Declaration:
+    path = folder / name
+    try:
+        document = read_document(path, _RULES)
+    except ManifestError as error:
+        return Declaration({}, (path,), list(error.diagnostics))
+    findings = list(document.findings)
+    if document.data is None:
+        document = Document(document.path, document.lines, {}, document.values, document.keys)
+    if not isinstance(document.data, dict):
+        return Declaration({}, (path,), [*findings, document.diagnostic("expected a mapping")])
+    return Declaration(read(document, name, findings), (path,), findings)
+
+
+def _python_env(document: Document, _: str, findings: list[Diagnostic]) -> dict[str, Any]:
+    """MLflow's own format: ``python``, ``build_dependencies``, ``dependencies`` (pip's, ``-r FILE`` among them)."""
+    data = document.data
+    for key in data:
+        if key not in ("python", "build_dependencies", "dependencies"):
+            message = f"unknown key `{one_line(key)}`: expected `python`, `build_dependencies` or `dependencies`"
+            findings.append(document.diagnostic(message, (key,), key=True))
+    python = data.get("python")
+    if python is not None and not isinstance(python, str):
+        span = document.values[("python",)]
+        python = document.lines[span.line - 1][span.column - 1 : span.column - 1 + span.length]
+        message = f'a number to YAML: write it in quotes, "{python}", since MLflow refuses it as it stands'
+        findings.append(document.diagnostic(message, ("python",), severity="warning"))
+    dependencies = _lines(document, "dependencies", findings)
+    named = {_name(line) for line in dependencies}
+    # MLflow installs the two one after the other, so that the later one has the last word.
+    first = [line for line in _lines(document, "build_dependencies", findings) if _name(line) not in named]
+    virtualenv: dict[str, Any] = {"lines": [*first, *dependencies]}
+    if python is not None:
+        virtualenv |= {"python": python, "nearest_python": True}
+        if not re.fullmatch(r"[\d.]+|[<>=!~][\d.,<>=!~* ]*", python):
+            findings.append(document.diagnostic(f"`{one_line(python)}` is no version of Python", ("python",)))
+    return {"virtualenv": virtualenv}
+
+
+def _lines(document: Document, key: str, findings: list[Diagnostic]) -> list[str]:
+    value = document.data.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        findings.append(document.diagnostic(f"expected a list of requirements under `{key}`", (key,)))
+        return []
+    lines = []
+    for index, line in enumerate(value):
+        if isinstance(line, str) and "\n" not in line.strip():
+            lines.append(line.strip())
+        else:
+            message = "expected one requirement, such as `scikit-learn==1.5` or `-r requirements.txt`"
+            findings.append(document.diagnostic(message, (key, index)))
+    return lines
+
+
+def _name(line: str) -> str:
+    matched = _PACKAGE.match(line)
+    return re.sub(r"[-_.]+", "-", matched[0]).lower() if matched else line
+
+
+def _conda_env(document: Document, name: str, findings: list[Diagnostic]) -> dict[str, Any]:
+    """Conda's environment file: https://docs.conda.io/projects/conda/en/latest/user-guide/tasks/manage-environments.html."""
+    data = document.data
+    conda: dict[str, Any] = {"file": name, "channels": [], "dependencies": [], "pip": []}
+    for key in ("channels", "dependencies"):
+        value = data.get(key)
+        if value is not None and not isinstance(value, list):
+            findings.append(document.diagnostic(f"expected a list under `{key}`", (key,)))
+            continue
+        for index, item in enumerate(value or []):
+            if isinstance(item, str):
+                conda[key].append(item.strip())
+            elif key == "dependencies" and isinstance(item, dict) and list(item) == ["pip"]:
+                pip = item["pip"] or []
+                conda["pip"] += [str(line).strip() for line in pip if isinstance(pip, list)]
+            else:
+                message = "expected a package, or `pip:` with a list of requirements"
+                findings.append(document.diagnostic(message, (key, index)))
+    return {"conda": conda}
+
+
+def _docker(document: Document) -> Declaration:
+    at, docker = ("docker_env",), document.data["docker_env"]
+    findings: list[Diagnostic] = []
+    if not isinstance(docker, dict) or not docker.get("image"):
+        return Declaration({}, findings=[document.diagnostic("expected a mapping with an `image`", at)])
+    volumes, variables = docker.get("volumes") or [], docker.get("environment") or []
+    if not isinstance(volumes, list) or not all(isinstance(each, str) for each in volumes):
+        message = 'expected a list of texts, such as ["/data:/data"]'
+        findings.append(document.diagnostic(message, (*at, "volumes")))
+    if not isinstance(variables, list) or not all(_is_variable(each) for each in variables):
+        message = 'expected a list of names to copy and of pairs to set, such as [["NAME", "value"], "NAME_TO_COPY"]'
+        findings.append(document.diagnostic(message, (*at, "environment")))
+    if findings:
+        return Declaration({}, findings=findings)
+    pairs = [[str(part) for part in each] if isinstance(each, list) else each for each in variables]
+    return Declaration({"docker": {"image": str(docker["image"]), "volumes": volumes, "environment": pairs}})
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, (str, list))
