@@ -63,13 +63,17 @@ def manifest_folder(project: str) -> Path:
 
 
 def checked_manifest(folder: Path, cache: Path) -> CheckedManifest:
-    """The manifest of a folder, which is not checked again while the file and those that it names are the same.
+    """``checked_manifest_file`` of a folder's manifest. Raises ``NoManifestError`` too."""
+    return checked_manifest_file(find_manifest(folder), cache)
+
+
+def checked_manifest_file(path: Path, cache: Path) -> CheckedManifest:
+    """A manifest, which is not checked again while the file and those that it names are the same.
 
     Raises ``ManifestError`` with all findings when one of them is an error; in an MLproject those of one entry point
     leave the others to be run.
     """
-    path = find_manifest(folder)
-    memo = _memo(path, cache)
+    memo, folder = _memo(path, cache), path.parent
     if memo is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(memo.read_text("utf-8"))
@@ -79,7 +83,7 @@ def checked_manifest(folder: Path, cache: Path) -> CheckedManifest:
                 warnings = tuple((about, text) for about, text in known["warnings"])
                 return CheckedManifest(path, manifest, warnings, known["broken"])
     try:
-        loaded, findings = load_checked(folder)
+        loaded, findings = load_checked_file(path)
     except ManifestError as error:
         findings = list(error.diagnostics)
         if error.remainder is None or not _others_can_run(error.remainder, findings):
@@ -162,15 +166,20 @@ def _named_files(manifest: Manifest) -> Iterator[str]:
 def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
     """The manifest of a folder, and the warnings and hints about it.
 
-    Raises ``ManifestError`` with all findings when one of them is an error.
+    Raises ``ManifestError`` with all findings when one of them is an error, ``NoManifestError``.
     """
+    return load_checked_file(find_manifest(folder))
+
+
+def load_checked_file(path: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
+    """``load_checked`` of one file."""
     from mlproj.manifest import consistency as manifest_consistency
-    from mlproj.manifest.load import load_manifest
+    from mlproj.manifest.load import load_manifest_file
     from mlproj.parameters import consistency as parameter_consistency
 
     earlier: tuple[Diagnostic, ...] = ()
     try:
-        loaded = load_manifest(folder)
+        loaded = load_manifest_file(path)
     except ManifestError as error:
         if error.remainder is None:
             raise

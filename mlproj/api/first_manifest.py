@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlproj.errors import UsageError
 from mlproj.manifest import form
 from mlproj.manifest.form import NAME_PATTERN, PARAMETER_NAME_PATTERN
 from mlproj.manifest.models import Parameter
-from mlproj.manifest.scalars import resolve_scalar
 from mlproj.manifest.script_options import ScriptOption, options_of
+from mlproj.manifest.writing import flow, scalar
 from mlproj.parameters.values import value_from_data
 from mlproj.text import one_line
 
@@ -39,7 +37,7 @@ def draft_manifest(folder: Path, entry_points: Sequence[str]) -> Draft:
     """
     found: list[str] = []
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-.") or "project"
-    lines = [f"name: {_scalar(name)}", "", *_environment(folder, found), "", "entry_points:"]
+    lines = [f"name: {scalar(name)}", "", *_environment(folder, found), "", "entry_points:"]
     for entry_point, script in _scripts(folder, entry_points):
         lines += _entry_point(folder, entry_point, script, found)
     return Draft("\n".join(lines) + "\n", tuple(found))
@@ -102,11 +100,11 @@ def _entry_point(folder: Path, name: str, script: str | None, found: list[str]) 
         words.append("{args}")
     if left_out:
         yield f"    # Left out, since they do not take their values as `--name value`: {', '.join(left_out)}"
-    yield f"    command: {_flow(words)}"
+    yield f"    command: {flow(words)}"
     if parameters:
         yield "    parameters:"
         for parameter, fields in parameters.items():
-            yield f"      {_scalar(parameter)}: {_flow(fields)}"
+            yield f"      {scalar(parameter)}: {flow(fields)}"
 
 
 def _fields(option: ScriptOption) -> dict[str, Any] | None:
@@ -135,25 +133,3 @@ def _fields(option: ScriptOption) -> dict[str, Any] | None:
     except ValueError:  # pydantic's ValidationError and InvalidValueError are such
         return None
     return fields
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts that YAML 1.2 reads back as texts: PyYAML's own quotes are those that YAML 1.1 needs."""
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    style = None if isinstance(resolve_scalar(text, None, plain=True), str) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
-def _flow(value: Any) -> str:
-    options: dict[str, Any] = {"default_flow_style": True, "allow_unicode": True, "width": 10_000, "sort_keys": False}
-    text = yaml.dump(value, Dumper=_Dumper, **options)
-    return str(text).strip().removesuffix("...").strip()
-
-
-def _scalar(text: str) -> str:
-    return _flow([text])[1:-1]

@@ -56,11 +56,15 @@ def load_manifest(folder: Path) -> LoadedManifest:
 
     Raises ``ManifestError`` with all findings when it is not valid.
     """
-    path = find_manifest(folder)
+    return load_manifest_file(find_manifest(folder))
+
+
+def load_manifest_file(path: Path) -> LoadedManifest:
+    """``load_manifest`` of one file, whose name says by which rules."""
     if is_mlproject(path):
         declared, document, told, files = read_mlproject(path)
         return LoadedManifest(declared, document, tuple(told), files)
-    other = find_mlproject(folder)
+    other = find_mlproject(path.parent)
     return _load_own(path, other.name if other is not None else None)
 
 

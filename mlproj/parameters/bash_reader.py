@@ -21,6 +21,7 @@ class Context:
     in_expression: bool = False
     arithmetic_tests: bool = False
     after_backslash: bool = False
+    after_dollar: bool = False
 
 
 class Reader:

@@ -27,6 +27,8 @@ from mlproj.text import did_you_mean, one_line
 BASH = ("bash", "-e", "-o", "pipefail", "-c")
 # What bash would make something of: operators, expansions, globs, braces, comments, negation, line ends.
 _SHELL_SYNTAX = re.compile(r"[;&|<>()$`*?\[\]{}#!~\n\r]")
+# A backslash before a line's end, unless another one takes it for itself.
+_CONTINUATION = re.compile(r"(?<!\\)((?:\\\\)*)\\\n")
 _ASSIGNMENT = re.compile(r"\w+\+?=")
 _BUILTINS = re.compile(
     r"""(?x)
@@ -56,7 +58,7 @@ def render_words(
     more = [word for name, value in config.undeclared.items() for word in (f"--{name}", value)] + list(extra)
     if isinstance(entry_point.command, list):
         return (*entry_point.command, *more), {}, None
-    pieces = _trimmed(parse_format(entry_point.command, entry_point.parameters))
+    pieces = pieces_of_command(entry_point)
     for problem in check_pieces(pieces, entry_point.parameters, _value_is_inert(config.values)):
         raise ShellTemplateError(_with_value_rule(problem))
     words = words_without_a_shell(pieces)
@@ -89,8 +91,7 @@ def problems_of(entry_point: EntryPoint) -> Iterator[str]:
 def cautions_about(entry_point: EntryPoint) -> Iterator[str]:
     """Where the command lets only some values in, since others could be executed there."""
     if isinstance(entry_point.command, str):
-        pieces = parse_format(entry_point.command, entry_point.parameters)
-        for problem in check_pieces(_trimmed(pieces), entry_point.parameters, lambda *_: False):
+        for problem in check_pieces(pieces_of_command(entry_point), entry_point.parameters, lambda *_: False):
             yield _with_value_rule(problem)
 
 
@@ -101,11 +102,20 @@ def names_used(entry_point: EntryPoint) -> Collection[str]:
     return names_in(parse_format(entry_point.command, entry_point.parameters))
 
 
+def pieces_of_command(entry_point: EntryPoint) -> list[Piece]:
+    """A command's text and placeholders, without the white space at its end.
+
+    Raises ``TemplateError`` as ``parse_format``.
+    """
+    assert isinstance(entry_point.command, str)
+    return _trimmed(parse_format(entry_point.command, entry_point.parameters))
+
+
 def words_without_a_shell(pieces: Sequence[Piece]) -> list[list[Piece]] | None:
     """The command's words when bash would do no more to it than split it and take quotes away; else ``None``."""
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     if "'" not in text:
-        pieces = [piece.replace("\\\n", "") if isinstance(piece, str) else piece for piece in pieces]
+        pieces = [_CONTINUATION.sub(r"\1", piece) if isinstance(piece, str) else piece for piece in pieces]
         text = "".join(piece for piece in pieces if isinstance(piece, str))
     if _SHELL_SYNTAX.search(text) or "\ue000" in text:
         return None
@@ -134,7 +144,7 @@ def _trimmed(pieces: list[Piece]) -> list[Piece]:
     """The command without the white space at its end, and without a backslash there that continues it into nothing."""
     if not pieces or isinstance(pieces[-1], Placeholder):
         return pieces
-    text = pieces[-1].rstrip()
+    text = pieces[-1].rstrip(" \t\n")
     after = pieces[-1][len(text) :]
     if (len(text) - len(text.rstrip("\\"))) % 2:
         # What the backslash is before is a part of the command, unless that is the line's end.

@@ -180,6 +180,8 @@ def _problem(name: str, context: Context, permission: Permission) -> str | None:
         )
     if context.after_backslash:
         return f"`{{{name}}}` stands after a backslash, which would take its value's place apart"
+    if context.after_dollar:
+        return f"`{{{name}}}` stands after a `$`, which would make its value the name of a variable"
     place = _executing_place(context)
     if place is None or permission(name, place):
         return None
@@ -215,14 +217,19 @@ def _executing_place(context: Context) -> Place | None:
 def _pieces_in_context(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, Context]]:
     texts = (piece for piece in pieces if isinstance(piece, str))
     reader = Reader(arithmetic_tests=_ARITHMETIC_TEST.search("".join(texts)) is not None)
-    after_backslash = False
+    after_backslash, after_dollar = False, False
     for piece in pieces:
         if isinstance(piece, str):
             reader.read(piece)
-            backslashes = len(piece) - len(piece.rstrip("\\"))
-            after_backslash = backslashes % 2 == 1 and reader.stack[-1].kind != "single"
+            quoted = reader.stack[-1].kind in ("single", "ansi", "literal")
+            after_backslash = _backslashes(piece) % 2 == 1 and reader.stack[-1].kind != "single"
+            after_dollar = piece.endswith("$") and _backslashes(piece[:-1]) % 2 == 0 and not quoted
             yield piece, reader.stack[-1]
         else:
-            yield piece, replace(reader.context(), after_backslash=after_backslash)
+            yield piece, replace(reader.context(), after_backslash=after_backslash, after_dollar=after_dollar)
             reader.fill_in()
-            after_backslash = False
+            after_backslash, after_dollar = False, False
+
+
+def _backslashes(text: str) -> int:
+    return len(text) - len(text.rstrip("\\"))

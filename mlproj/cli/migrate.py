@@ -1,0 +1,46 @@
+"""``mlproj migrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlproj.cli.console import out, say, warn
+from mlproj.errors import UsageError
+from mlproj.text import one_line, printable
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.option("--force", is_flag=True, help="Replace an mlproj.yaml that is there.")
+@click.option("--stdout", is_flag=True, help="Print it, and write nothing.")
+def migrate(folder: Path, force: bool, stdout: bool) -> int:
+    """Write the mlproj.yaml that does what a folder's MLproject does.
+
+    The MLproject stays as it is; from then on the mlproj.yaml is the one that is read. Comments in it say what could be
+    declared better, and what could not be carried over.
+
+    \b
+    Examples:
+      mlproj migrate
+      mlproj migrate wine --stdout
+    """
+    from mlproj.api.migration import migrate_project
+    from mlproj.files import write_atomically
+
+    if not folder.is_dir():
+        raise UsageError(f"no folder `{one_line(folder)}`")
+    migration = migrate_project(folder)
+    if stdout:
+        out(printable(migration.text.rstrip("\n")))
+    else:
+        if migration.path.exists() and not force:
+            raise UsageError(f"{one_line(migration.path)} is there already", hint="--force replaces it.")
+        write_atomically(migration.path, migration.text)
+        out(f"wrote {one_line(migration.path)}")
+    for each in migration.left_out:
+        warn(f"not carried over: {each}")
+    if not stdout:
+        say("`mlproj check` looks it over, `mlproj run` runs it.")
+    return 0
