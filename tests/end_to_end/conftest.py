@@ -58,7 +58,7 @@ def example(tmp_path: Path) -> Callable[[str], Path]:
     """A copy of an example project, in no git repository."""
 
     def copy(name: str) -> Path:
-        left_behind = shutil.ignore_patterns("model", "plots", "*.json", "__pycache__")
+        left_behind = shutil.ignore_patterns("model", "plots", "mlruns", "*.json", "__pycache__")
         return Path(shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=left_behind))
 
     return copy

@@ -13,6 +13,7 @@ import yaml
 from .conftest import EXAMPLES, REPOSITORY
 
 NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+OWN = [name for name in NAMES if (EXAMPLES / name / "mlproj.yaml").is_file()]
 
 
 def read(manifest: Path) -> dict[str, Any]:
@@ -24,10 +25,10 @@ def read(manifest: Path) -> dict[str, Any]:
 def test_its_manifest_has_nothing_to_complain_of(mlproj, name):
     checked = mlproj("check", EXAMPLES / name, "--json")
     assert checked.returncode == 0
-    assert json.loads(checked.stdout)["findings"] == []
+    assert [each for each in json.loads(checked.stdout)["findings"] if each["severity"] != "hint"] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OWN)
 def test_an_editor_finds_its_schema_and_agrees(name):
     manifest = EXAMPLES / name / "mlproj.yaml"
     comment = manifest.read_text().splitlines()[0]
@@ -49,6 +50,7 @@ def test_it_says_what_it_shows(name):
 def test_its_help_names_every_parameter(mlproj, name):
     shown = mlproj("run", EXAMPLES / name, "--help")
     assert shown.returncode == 0
-    entry_points = read(EXAMPLES / name / "mlproj.yaml")["entry_points"]
-    for parameter in next(iter(entry_points.values()))["parameters"]:
+    manifest = "mlproj.yaml" if name in OWN else "MLproject"
+    entry_points = read(EXAMPLES / name / manifest)["entry_points"]
+    for parameter in entry_points.get("main", next(iter(entry_points.values())))["parameters"]:
         assert f"  {parameter} " in shown.stdout
