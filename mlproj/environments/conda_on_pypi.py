@@ -40,7 +40,8 @@ def virtualenv_of(conda: Conda) -> tuple[Virtualenv, tuple[str, ...]]:
     left_out: list[str] = []
     named = {normalised_name(re.split(r"[\s\[=<>!~;@]", line, maxsplit=1)[0]) for line in conda.pip}
     for dependency in conda.dependencies:
-        matched = _SPECIFICATION.fullmatch(dependency)
+        # `numpy 1.26` is another way to write `numpy==1.26`.
+        matched = _SPECIFICATION.fullmatch(re.sub(r"^(\S+)\s+(?=\d)", r"\1==", dependency))
         name = matched["name"].lower() if matched else ""
         if matched is None or _NOT_PYTHON.match(name):
             left_out.append(dependency)
@@ -52,7 +53,8 @@ def virtualenv_of(conda: Conda) -> tuple[Virtualenv, tuple[str, ...]]:
     told += [f"from PyPI: {', '.join(map(one_line, taken))}"] if taken else []
     told += [f"left out, as no Python packages: {', '.join(map(one_line, left_out))}"] if left_out else []
     told += [f"and {plural(len(conda.pip), 'requirement')} of its `pip:` part"] if conda.pip else []
-    virtualenv = Virtualenv(python=python, lines=[*taken, *conda.pip], nearest_python=True)
+    names = [normalised_name(re.split(r"[=<>!~]", each)[0]) for each in taken]
+    virtualenv = Virtualenv(python=python, lines=[*taken, *conda.pip], nearest_python=True, dispensable=names)
     return virtualenv, ("; ".join(told),)
 
 

@@ -119,8 +119,13 @@ def versions(document: Document) -> dict[str, str]:
     return {name: ", ".join(known) for name, known in sorted(found.items())}
 
 
-def with_declaration(document: Document, declared: Declared, python: str | None, folder: Path) -> Document:
-    """A lock with a ``[tool.mlproj]`` table of what it was made from, by which a later run tells it stale."""
+def with_declaration(
+    document: Document, declared: Declared, python: str | None, folder: Path, left_out: Sequence[str] = ()
+) -> Document:
+    """A lock with a ``[tool.mlproj]`` table of what it was made from, by which a later run tells it stale.
+
+    ``left_out`` are packages that are declared and are not in it, as no index has them.
+    """
     table: dict[str, Any] = {"requirements": list(declared.requirements)}
     if declared.constraints:
         table["constraints"] = list(declared.constraints)
@@ -128,6 +133,8 @@ def with_declaration(document: Document, declared: Declared, python: str | None,
         table["options"] = list(declared.options)
     if python is not None:
         table["python"] = python
+    if left_out:
+        table["left-out"] = list(left_out)
     if local := resolution_digests(document, folder):
         table["local"] = local
     return {**document, "created-by": "mlproj", "tool": {"mlproj": table}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlproj.environments import lockfile, pyproject
 from mlproj.environments.environment import Policy, Report
 from mlproj.environments.interpreters import Interpreter, find_interpreter, lowest_version
 from mlproj.environments.recall import listing_digest
-from mlproj.environments.requirements import Declared, normalised_name, read_declared
+from mlproj.environments.requirements import Declared, normalised_name, package_name, read_declared
 from mlproj.environments.settings import settings_digest, uv_variables
 from mlproj.environments.uv import ToolLog, reporting_downloads, run_uv, tool_failure
 from mlproj.errors import LockError, UsageError
@@ -171,7 +172,7 @@ def remembered(request: Request, notice: str | None) -> Decision | None:
         return None
     if lockfile.staleness(document, request.declared, request.spec.python, request.folder):
         return None
-    return Decision(document, "resolution", path, notice, fresh_lock=False)
+    return Decision(document, "resolution", path, _with_left_out(notice, document), fresh_lock=False)
 
 
 def resolve(request: Request, notice: str | None) -> Decision:
@@ -179,21 +180,54 @@ def resolve(request: Request, notice: str | None) -> Decision:
     document = compile_lock(request, ["--refresh"] if request.policy.refresh else [])
     path = _memo(request)
     write_atomically(path, lockfile.dump_lock(document))
-    return Decision(document, "resolution", path, notice, fresh_lock=False)
+    return Decision(document, "resolution", path, _with_left_out(notice, document), fresh_lock=False)
+
+
+def _with_left_out(notice: str | None, document: lockfile.Document) -> str | None:
+    left_out = document.get("tool", {}).get("mlproj", {}).get("left-out", [])
+    told = [notice] if notice else []
+    told += [f"left out, as no index has them: {', '.join(map(one_line, left_out))}"] if left_out else []
+    return "; ".join(told) or None
 
 
 def compile_lock(request: Request, arguments: Sequence[str]) -> lockfile.Document:
-    """The lock that uv makes of what is declared, starting from the project's lock."""
-    declared, python = request.declared, request.spec.python
+    """The lock that uv makes of what is declared, starting from the project's lock.
+
+    Packages that are dispensable and that no index has are left out, and named in it.
+    """
+    declared, left_out = request.declared, list[str]()
     if declared.requirements:
         request.report(f"resolving {plural(len(declared.requirements), 'requirement')}")
+    while True:
+        lines = [line for line in declared.lines if package_name(line) not in left_out]
+        log = ToolLog(request.scratch / "resolve.log")
+        status, output = _compile(request, lines, arguments, log)
+        if status == 0:
+            break
+        unknown = [name for name in _unknown_packages(log) if name in request.spec.dispensable and name not in left_out]
+        if not unknown:
+            raise tool_failure("the requirements could not be resolved", status, log, request.cache)
+        left_out += unknown
+    document = lockfile.relative_lock(lockfile.parse_lock(output.read_text("utf-8")), output.parent, request.folder)
+    document = lockfile.only_hashed(document, declared.hashes, all_hashed=declared.all_hashed)
+    return lockfile.with_declaration(document, declared, request.spec.python, request.folder, left_out)
+
+
+def _unknown_packages(log: ToolLog) -> list[str]:
+    said = " ".join(" ".join(log.last_lines).split())
+    places = "package registry|provided package locations|cache"
+    return [normalised_name(name) for name in re.findall(rf"(\S+) was not found in the (?:{places})", said)]
+
+
+def _compile(request: Request, lines: Sequence[str], arguments: Sequence[str], log: ToolLog) -> tuple[int, Path]:
+    """uv's exit status, and the lock as it wrote it."""
+    declared = request.declared
     work = request.scratch / "resolution"
-    work.mkdir()
-    output, lines = work / "pylock.toml", work / "requirements.in"
-    lines.write_text("".join(f"{line}\n" for line in declared.lines), "utf-8")
+    work.mkdir(exist_ok=True)
+    output, source = work / "pylock.toml", work / "requirements.in"
+    source.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     if request.lock is not None:
         output.write_text(lockfile.dump_lock(lockfile.absolute_lock(request.lock, request.folder)), "utf-8")
-    log = ToolLog(request.scratch / "resolve.log")
     status = run_uv(
         [
             "pip",
@@ -206,7 +240,7 @@ def compile_lock(request: Request, arguments: Sequence[str]) -> lockfile.Documen
             *arguments,
             *declared.arguments,
             "--",
-            str(lines),
+            str(source),
             *map(str, declared.sources),
         ],
         cwd=request.folder,
@@ -214,11 +248,7 @@ def compile_lock(request: Request, arguments: Sequence[str]) -> lockfile.Documen
         log=log,
         on_line=reporting_downloads(request.report),
     )
-    if status != 0:
-        raise tool_failure("the requirements could not be resolved", status, log, request.cache)
-    document = lockfile.relative_lock(lockfile.parse_lock(output.read_text("utf-8")), work, request.folder)
-    document = lockfile.only_hashed(document, declared.hashes, all_hashed=declared.all_hashed)
-    return lockfile.with_declaration(document, declared, python, request.folder)
+    return status, output
 
 
 def make_lock(request: Request, upgrade: bool, upgrade_packages: Sequence[str]) -> lockfile.Document:

@@ -77,6 +77,8 @@ class Virtualenv:
     """Lines as of a requirements file in the project's folder (an MLproject's ``python_env``)."""
     nearest_python: bool = False
     """Whether a Python of the same minor version will do where there is no exact one."""
+    dispensable: list[str] = field(default_factory=list)
+    """Packages to be left out when no index has them: they are conda's, and may be known to it alone."""
 
 
 @dataclass(frozen=True)
