@@ -110,12 +110,7 @@ def _virtualenv(virtualenv: Virtualenv, notes: _Notes) -> dict[str, Any]:
     dependencies = []
     for line in virtualenv.lines:
         option = re.fullmatch(r"(-r|--requirement|-i|--index-url|--extra-index-url|-f|--find-links)[ =]\s*(\S+)", line)
-        key = {
-            "-r": "requirements",
-            "--requirement": "requirements",
-            "-i": "index_url",
-            "--index-url": "index_url",
-        }.get(option[1] if option else "", "")
+        key = _KEYS_OF_OPTIONS.get(option[1]) if option else None
         if option and key is not None and key not in fields:
             fields[key] = option[2].removeprefix("./") if key == "requirements" else option[2]
         elif option and option[1] == "--extra-index-url":
@@ -158,9 +153,7 @@ def _entry_point(name: str, entry_point: EntryPoint, notes: _Notes) -> Iterator[
         for refusal in check_for_bash(script, parameters):
             notes.left_out.append(f"the entry point `{name}`: {refusal}")
     if not carried:
-        notes.left_out.append(
-            f"the entry point `{name}`: its command's braces and `$` cannot be written in an mlproj.yaml"
-        )
+        notes.left_out.append(f"the entry point `{name}`: its command's braces cannot be written in an mlproj.yaml")
         return
     yield f"  {name}:"
     yield from command

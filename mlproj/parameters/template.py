@@ -86,7 +86,9 @@ def parse_format(text: str, names: Collection[str]) -> list[Piece]:
     pieces: list[Piece] = []
     try:
         for literal, name, specification, conversion in string.Formatter().parse(text):
-            if literal:
+            if literal and pieces and isinstance(pieces[-1], str):
+                pieces[-1] += literal  # a literal brace ends what `parse` gives at once
+            elif literal:
                 pieces.append(literal)
             if name is None:
                 continue
