@@ -50,7 +50,7 @@ def entry_point_help(project: str, name: str | None) -> str:
 
 
 def _about(parameter: Parameter) -> str:
-    facts = [parameter.type]
+    facts = [parameter.hint or parameter.type]
     if parameter.choices is not None:
         facts.append("one of " + ", ".join(one_line(text_of(each)) for each in parameter.choices))
     for label, bound in (("at least", parameter.min), ("at most", parameter.max)):
