@@ -52,6 +52,7 @@ def run(
     params_files: Sequence[str | Path] = (),
     arguments: Sequence[str] = (),
     environment_kind: str | None = None,
+    revision: str | None = None,
     locked: bool = False,
     frozen: bool = False,
     refresh: bool = False,
@@ -64,7 +65,8 @@ def run(
     """Run a project's entry point, record it, and give the run, whether it finished, failed or was killed.
 
     ``params`` are typed values (``0.1``, not ``"0.1"``), and win over ``params_files``. The command's output goes to
-    this process's stdout and stderr. ``timeout_s`` is in seconds.
+    this process's stdout and stderr. ``timeout_s`` is in seconds. ``project`` may be a git URL, at ``revision``, or an
+    archive.
 
     Raises ``MlprojError``: ``UsageError`` when the manifest or a value is wrong, others when it could not be run.
     """
@@ -83,6 +85,7 @@ def run(
     _expect("name", name, str, "a text")
     _expect("experiment", experiment, str, "a text")
     _expect("entry_point", entry_point, str, "a text", optional=True)
+    _expect("revision", revision, str, "a text", optional=True)
     _expect("timeout_s", timeout_s, (int, float), "a number of seconds", optional=True)
     if timeout_s is not None and not 0 < timeout_s < float("inf"):
         raise UsageError(f"timeout_s: expected a number of seconds above 0; found {timeout_s}")
@@ -99,6 +102,7 @@ def run(
         arguments=tuple(arguments),
         policy=Policy(locked=locked, frozen=frozen, refresh=refresh, offline=offline),
         environment_kind=environment_kind,
+        revision=revision,
         name=name,
         experiment=experiment,
         tags=dict(tags or {}),

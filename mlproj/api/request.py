@@ -62,9 +62,10 @@ def _nothing(_: str) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told of a run's way: phrases of progress, notices, the line that says what starts, bytes fetched."""
+    """Who is told of a run's way: progress with the environment and the source, notices, what starts, bytes fetched."""
 
     progress: Callable[[str], None] = _nothing
     notice: Callable[[str], None] = _nothing
     starting: Callable[[str], None] = _nothing
     fetched: Callable[[str, int, int | None], None] = lambda *_: None
+    sourcing: Callable[[str], None] = _nothing

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from mlproj import environments
 from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder, undeclared_manifest
 from mlproj.api.environment_choice import choose_environment
+from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
@@ -22,7 +23,7 @@ from mlproj.manifest.models import EntryPoint, EnvironmentSpec
 from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
-from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, release_tree, take_snapshot
+from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.text import one_line
 from mlproj.urls import secrets_of
 
@@ -75,12 +76,6 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
         raise
 
 
-def release(snapshot: Snapshot) -> None:
-    """Clear the tree away that a project was fetched into; one that is run where it lies stays as it is."""
-    if snapshot.tree is not None:
-        release_tree(snapshot.tree)
-
-
 def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener) -> Resolved:
     loaded = _manifest(folder, request.entry_point)
     if request.entry_point is not None and request.entry_point in loaded.broken:
@@ -129,7 +124,7 @@ def _fetching(request: RunRequest, listener: Listener) -> Fetching:
         refresh=request.policy.refresh,
         keep_tree=request.keep_tree,
         unpack_limit=request.unpack_limit,
-        report=listener.progress,
+        report=listener.sourcing,
         fetched=listener.fetched,
     )
 

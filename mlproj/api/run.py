@@ -15,8 +15,9 @@ from typing import Any
 from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.environment_choice import python_notice
+from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
-from mlproj.api.resolution import Resolved, release, resolve_request
+from mlproj.api.resolution import Resolved, resolve_request
 from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError

@@ -13,8 +13,9 @@ from mlproj.text import plural, printable
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("project", default=".", metavar="[PROJECT]")
+@click.option("--rev", "revision", metavar="REV", help="The branch, tag or commit of a git project.")
 @as_json
-def check(project: str, as_json: bool) -> int:
+def check(project: str, revision: str | None, as_json: bool) -> int:
     """Find everything that is wrong with a manifest, without running anything.
 
     The exit status is 0 when a run could begin (warnings included), 2 when not.
@@ -24,16 +25,17 @@ def check(project: str, as_json: bool) -> int:
       mlproj check
       mlproj check wine --json
     """
-    from mlproj.api.checked import load_checked, manifest_folder
+    from mlproj.api.checked import load_checked
+    from mlproj.api.projects import project_at
     from mlproj.manifest.diagnostics import ManifestError
 
-    folder = manifest_folder(project)
     name = None
-    try:
-        loaded, findings = load_checked(folder)
-        name, place = loaded.name, str(loaded.path)
-    except ManifestError as error:
-        findings, place = list(error.diagnostics), str(folder)
+    with project_at(project, revision) as folder:
+        try:
+            loaded, findings = load_checked(folder)
+            name, place = loaded.name, str(loaded.path)
+        except ManifestError as error:
+            findings, place = list(error.diagnostics), str(folder)
     errors = sum(1 for each in findings if each.severity == "error")
     warnings = sum(1 for each in findings if each.severity == "warning")
     if as_json:

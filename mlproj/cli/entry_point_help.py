@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from mlproj.api.checked import manifest_folder
+from mlproj.api.projects import project_at
 from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.load import load_manifest
 from mlproj.manifest.models import Parameter
@@ -16,12 +16,13 @@ from mlproj.parameters.values import text_of
 from mlproj.text import one_line, printable
 
 
-def entry_point_help(project: str, name: str | None) -> str:
+def entry_point_help(project: str, name: str | None, revision: str | None = None) -> str:
     """The help text of a project's entry point: what it does, its parameters, the other entry points.
 
     Raises ``UsageError`` when there is no such entry point.
     """
-    loaded = load_manifest(manifest_folder(project))
+    with project_at(project, revision) as folder:
+        loaded = load_manifest(folder)
     formatter = click.HelpFormatter(max_width=110)
     try:
         chosen, entry_point = choose_entry_point(loaded.manifest, loaded.path, name)

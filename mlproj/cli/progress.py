@@ -1,9 +1,10 @@
-"""What a person sees of a run while it goes on: the environment's progress, notices, the first line and the last."""
+"""What a person sees of a run while it goes on: what is fetched and built, notices, the first line and the last."""
 
 from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlproj.cli.console import coloured, say, warn
@@ -23,6 +24,7 @@ class RunDisplay:
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.quiet = quiet
         self.verbose = verbose
+        self.label = ""
         self.phrases: list[str] = []
         self.since = 0.0
         self.live: Any = None
@@ -35,16 +37,35 @@ class RunDisplay:
 
         if self.quiet:
             return Listener()
-        return Listener(self.progress, self.notice, self.starting, self.fetched)
+        return Listener(
+            partial(self.progress, "environment"),
+            self.notice,
+            self.starting,
+            self.fetched,
+            partial(self.progress, "source"),
+        )
 
-    def progress(self, phrase: str) -> None:
-        """Show a phrase of the environment's progress."""
+    def progress(self, label: str, phrase: str) -> None:
+        """Show a phrase of the progress of what ``label`` names."""
+        if label != self.label:
+            self._end_phrases()
+            self.label = label
         self.since = self.since or time.monotonic()
         self.phrases.append(phrase)
         if not sys.stderr.isatty():
-            say(f"  environment  {one_line(phrase)}")
+            say(f"  {label}  {one_line(phrase)}")
             return
-        self._spin("environment  " + " … ".join(one_line(each) for each in self.phrases[-3:]))
+        self._spin(self._said_so_far())
+
+    def _said_so_far(self) -> str:
+        return f"{self.label}  " + " … ".join(one_line(each) for each in self.phrases[-3:])
+
+    def _end_phrases(self) -> None:
+        """On a terminal, leave a line of what was going on, and how long it took."""
+        self.close()
+        if self.phrases and sys.stderr.isatty():
+            say(f"  {self._said_so_far()} ({duration(time.monotonic() - self.since)})")
+        self.phrases, self.since = [], 0.0
 
     def fetched(self, what: str, done: int, total: int | None) -> None:
         """Show how much of a URL has come; on a terminal only."""
@@ -84,10 +105,7 @@ class RunDisplay:
 
     def starting(self, text: str) -> None:
         """Show that the command starts."""
-        self.close()
-        if self.phrases and sys.stderr.isatty():
-            took = f" ({duration(time.monotonic() - self.since)})"
-            say(f"  environment  {' … '.join(one_line(each) for each in self.phrases[-3:])}{took}")
+        self._end_phrases()
         say(f"  {text}")
 
     def close(self) -> None:

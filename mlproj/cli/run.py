@@ -128,7 +128,7 @@ def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options:
         else:
             from mlproj.cli.entry_point_help import entry_point_help
 
-            out(entry_point_help(project or ".", options["entry_point"]))
+            out(entry_point_help(project or ".", options["entry_point"], options["revision"]))
         return 0
     if options["dry_run"]:
         return _dry_run(_request(ctx, project or ".", options), options)
@@ -218,7 +218,8 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
 
 def _dry_run(request: Any, options: dict[str, Any]) -> int:
     from mlproj.api.dry_run import plan_as_json
-    from mlproj.api.resolution import plan_environment, release, resolve_request
+    from mlproj.api.projects import release
+    from mlproj.api.resolution import plan_environment, resolve_request
     from mlproj.cli.progress import RunDisplay
 
     display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])

@@ -40,7 +40,10 @@ def test_nothing_on_disk_changes(wine: Path, own_home: Path, cli: Any, tree: Any
     assert (tree(tmp_path), tree(own_home)) == before
 
 
-def test_nothing_is_built_for_a_virtualenv(project: Any, cli: Any, shared_cache: Path) -> None:
+def test_nothing_is_built_for_a_virtualenv(
+    project: Any, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLPROJ_CACHE", str(tmp_path / "cache"))
     folder = project("environment: {virtualenv: {}}\nentry_points: {main: {command: [python, -V]}}\n")
     plan = cli("run", folder, "--dry-run", "--json").json
     assert plan["environment"]["built"] is False
