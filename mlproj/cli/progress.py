@@ -51,9 +51,13 @@ class RunDisplay:
             self._end_phrases()
             self.label = label
         self.since = self.since or time.monotonic()
+        # How far something has come takes the place of how far it had.
+        if self.phrases and phrase.endswith("%") and self.phrases[-1].endswith("%"):
+            self.phrases.pop()
         self.phrases.append(phrase)
         if not sys.stderr.isatty():
-            say(f"  {label}  {one_line(phrase)}")
+            if not phrase.endswith("%"):
+                say(f"  {label}  {one_line(phrase)}")
             return
         self._spin(self._said_so_far())
 

@@ -129,10 +129,12 @@ def _source(record: Any) -> list[tuple[str, str]]:
     if source.commit:
         branch = f" on {source.branch}" if source.branch else ""
         rows.append(("commit", source.commit + branch + (", with changes" if source.dirty else "")))
+    if source.revision:
+        rows.append(("revision", source.revision))
     if source.author:
         rows.append(("author", source.author))
     if source.remote:
-        rows.append(("remote", source.remote))
+        rows.append(("from", source.remote + (f"#{source.subdirectory}" if source.subdirectory else "")))
     if source.digest:
         rows.append(("digest", source.digest))
     if source.patch:
