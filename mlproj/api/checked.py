@@ -189,6 +189,7 @@ def load_checked_file(path: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
     if earlier:
         # What is warned of may be the doing of what was left out.
         found = [*earlier, *(each for each in found if each.severity == "error")]
+    found = list(dict.fromkeys(found))  # what is merged into several places is told once
     found.sort(key=lambda each: (each.span.line, each.span.column) if each.span else (0, 0))
     if any(each.severity == "error" for each in found):
         raise ManifestError(found, loaded)

@@ -52,7 +52,7 @@ class Resolved:
         if self.loaded.manifest.name is not None or snapshot.tree is None:
             return self.loaded.name
         place = PurePosixPath(snapshot.subdirectory or snapshot.remote or self.loaded.name)
-        return re.sub(r"(\.git|\.zip|\.tar(\.\w+)?|\.t[gx]z)$", "", place.name) or self.loaded.name
+        return re.sub(r"(?i)(\.git|\.zip|\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or self.loaded.name
 
 
 def resolve_request(request: RunRequest, listener: Listener) -> Resolved:

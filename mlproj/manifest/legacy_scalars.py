@@ -23,6 +23,8 @@ def resolve_legacy_scalar(text: str, tag: str | None, *, plain: bool) -> Any:
     resolver, constructor = _yaml()
     if tag in (None, "!"):
         tag = resolver.resolve(yaml.ScalarNode, text, (plain and tag is None, not plain))
+    if str(tag).endswith((":merge", ":value")):
+        return text
     if len(text) > _LONGEST_NUMBER and str(tag).endswith((":int", ":float")):
         raise ValueError(f"a number of {len(text)} digits")
     try:
