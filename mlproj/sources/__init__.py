@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mlproj.errors import SourceError
-from mlproj.sources import local
+from mlproj.sources import archives, local, repositories
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.trees import release_tree
 from mlproj.text import one_line
 
 # One module a kind, asked in this order; each has recognises(uri, fetching) and fetch(uri, outputs, fetching).
-SOURCES: tuple[ModuleType, ...] = (local,)
+SOURCES: tuple[ModuleType, ...] = (archives, local, repositories)
 
 __all__ = ["SOURCES", "Fetching", "Snapshot", "is_folder_as_it_is", "release_tree", "take_snapshot"]
 
@@ -31,13 +31,8 @@ def take_snapshot(uri: str, outputs: Sequence[str] = (), fetching: Fetching | No
             snapshot: Snapshot = source.fetch(uri, outputs, fetching)
             return snapshot
     shown = one_line(uri)
-    if "://" in uri or uri.startswith("git@"):
-        hint = "This version of mlproj runs local folders only: clone the repository and run the folder."
-        raise SourceError(f"`{shown}` is no local folder", hint=hint)
-    if uri.endswith((".zip", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz")):
-        hint = "This version of mlproj runs local folders only: unpack the archive and run the folder."
-        raise SourceError(f"`{shown}` is no local folder", hint=hint)
-    raise SourceError(f"no folder `{shown}`")
+    hint = "A project is a folder, an archive, or a git repository: https://…, ssh://…, git@host:path, owner/repo."
+    raise SourceError(f"no folder `{shown}`", hint=hint)
 
 
 def is_folder_as_it_is(uri: str, fetching: Fetching) -> bool:

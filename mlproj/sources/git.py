@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlproj.sources.git_variables import REDIRECTING
 from mlproj.sources.remotes import remote_without_credentials
 from mlproj.sources.snapshot import Snapshot
-from mlproj.text import one_line
+from mlproj.text import did_you_mean, one_line
 
 LARGEST_UNTRACKED_FILE = 10 << 20
 LARGEST_PATCH = 50 << 20
@@ -31,19 +32,6 @@ _SAFE = (
         "-c",
         "core.alternateRefsCommand=",
     ),
-)
-
-# Set by a git hook that runs mlproj, say: they would point git at another repository, or at a program to run.
-_REDIRECTING = frozenset(
-    ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    + (
-        "GIT_COMMON_DIR",
-        "GIT_NAMESPACE",
-        "GIT_PREFIX",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_PAGER",
-        "GIT_LITERAL_PATHSPECS",
-    )
 )
 
 
@@ -119,10 +107,52 @@ def commit_author(folder: Path) -> str | None:
         return None
 
 
+@dataclass(frozen=True)
+class LocalCommit:
+    """A commit of a repository on this machine: which it is, where its objects are, and what is known of it."""
+
+    commit: str
+    git_folder: Path
+    branch: str | None = None
+    remote: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def local_commit(top: Path, revision: str) -> LocalCommit:
+    """What ``revision`` means, in git's own terms, in the repository of the work tree ``top``.
+
+    Raises ``GitRefusal``.
+    """
+    if revision.startswith("-") or "\x00" in revision or "\n" in revision:
+        raise GitRefusal("a revision does not begin with a dash, nor go over lines")
+    verify = ["rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"]
+    try:
+        commit = _git(top, [*_SAFE, *verify]).decode().strip()
+    except GitRefusal as refusal:
+        listed = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags"])
+        near = did_you_mean(revision, listed.decode("utf-8", "replace").split())
+        if "single revision" in str(refusal) or "unknown revision" in str(refusal):
+            raise GitRefusal(f"it has no such revision.{near}") from None
+        raise
+    exact = (f"refs/heads/{revision}", f"refs/tags/{revision}")
+    refs = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname)", "--", *exact]).decode("utf-8", "replace").split()
+    named = [ref for ref in exact if ref in refs]
+    common = _git(top, [*_SAFE, "rev-parse", "--git-common-dir"]).decode("utf-8", "surrogateescape").removesuffix("\n")
+    shown = one_line(revision)
+    note = f"`{shown}` is a tag and a branch: the tag was taken (--rev refs/heads/{shown} takes the branch)"
+    return LocalCommit(
+        commit,
+        (top / common).resolve(),
+        revision if named == [exact[0]] else None,
+        _settings(top).remote,
+        (note,) if len(named) == 2 else (),
+    )
+
+
 def _git(
     folder: Path, arguments: Sequence[str], environment: dict[str, str] | None = None, stdin: bytes = b""
 ) -> bytes:
-    inherited = {name: value for name, value in os.environ.items() if name not in _REDIRECTING}
+    inherited = {name: value for name, value in os.environ.items() if name not in REDIRECTING}
     guarded = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         finished = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from mlproj.errors import SourceError
 from mlproj.sources.digest import digest_of_folder
@@ -15,12 +16,36 @@ from mlproj.text import one_line
 
 def recognises(uri: str, fetching: Fetching) -> bool:
     """Whether ``uri`` is a folder, or a file, of this machine, to be taken as it is now."""
-    return fetching.revision is None and is_here(uri)
+    path = split_uri(uri)[0]
+    return fetching.revision is None and is_here(path) and not is_bare_repository(Path(path).expanduser())
 
 
 def is_here(uri: str) -> bool:
     """Whether there is a folder, or a file, of this name on this machine."""
-    return "\x00" not in uri and Path(uri).expanduser().exists()
+    try:
+        return "\x00" not in uri and Path(uri).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # a name too long, a user that is not there
+        return False
+
+
+def is_bare_repository(folder: Path) -> bool:
+    """Whether a folder is a git repository without files of its own, which no project can be run in."""
+    return (folder / "objects").is_dir() and (folder / "refs").is_dir() and (folder / "HEAD").is_file()
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """The path in ``uri`` and the subdirectory after its ``#``; a ``file://`` folder in no repository is a path too."""
+    if "#" not in uri and not uri.startswith("file://"):
+        return uri, ""
+    if is_here(uri):
+        return uri, ""
+    path, _, subdirectory = uri.partition("#")
+    if uri.startswith("file:///"):
+        folder = Path(unquote(path.removeprefix("file://")))
+        if "\x00" in str(folder) or not folder.is_dir() or (folder / ".git").exists() or is_bare_repository(folder):
+            return uri, ""
+        path = str(folder)
+    return (path, unquote(subdirectory)) if path and is_here(path) else (uri, "")
 
 
 def project_folder(uri: str) -> Path:
@@ -28,9 +53,14 @@ def project_folder(uri: str) -> Path:
 
     Raises ``SourceError`` when there is no such folder.
     """
-    path = Path(uri).expanduser()
+    name, subdirectory = split_uri(uri)
+    path = Path(name).expanduser()
+    if subdirectory:
+        from mlproj.sources.addresses import check_subdirectory
+
+        path = path / check_subdirectory(subdirectory)
     folder = path if path.is_dir() else path.parent
-    if not is_here(uri) or not folder.is_dir():
+    if not is_here(str(path)) or not folder.is_dir():
         raise SourceError(f"no folder `{one_line(uri)}`")
     absolute = Path.cwd() / folder
     # `..` cannot be taken out by its text alone where a link is on the way.

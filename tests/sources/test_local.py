@@ -98,9 +98,8 @@ def test_ten_thousand_files_take_no_more_than_a_moment(tmp_path: Path) -> None:
     ("uri", "told"),
     [
         ("/no/such/folder", "no folder `/no/such/folder`"),
-        ("https://example.org/wine.git", "runs local folders only"),
-        ("git@example.org:wine.git", "runs local folders only"),
-        ("wine.tar.gz", "runs local folders only"),
+        ("example-projects-that-are-not-here", "a folder, an archive, or a git repository"),
+        ("../wine", "no folder `../wine`"),
         ("a\x00b", "no folder"),
         ("\x1b[31m", r"no folder `\x1b[31m`"),
     ],
