@@ -41,6 +41,11 @@ _BUILTINS = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|true|false|True|False", re.ASCII)
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_.,:/@%+=-]*", re.ASCII)
+# A here-document whose word is quoted, from its operator to the line that ends it.
+_QUOTED_DOCUMENT = re.compile(
+    r"(?m)<<(?P<dash>-?)[ \t]*(?:(?P<quote>['\"])(?P<quoted>[\w.-]+)(?P=quote)|\\(?P<bare>[\w.-]+))"
+    r"(?P<rest>[^\n]*\n)(?P<body>(?s:.*?))^(?P<end>[ \t]*(?:(?P=quoted)|(?P=bare)))$"
+)
 # Stand for the placeholders while a command is split; of Unicode's private use, so in no command.
 _STAND_IN = re.compile("\ue000(\\d+)\ue001")
 
@@ -95,6 +100,24 @@ def cautions_about(entry_point: EntryPoint) -> Iterator[str]:
             yield _with_value_rule(problem)
 
 
+def _with_expanding_documents(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same command, with here-documents that hold placeholders written so that bash expands variables in them.
+
+    MLflow pastes into a here-document whose word is quoted as into any other; a variable needs the word without its
+    quotes, and then everything else in the document that bash would expand needs a backslash.
+    """
+    joined = "".join(piece if isinstance(piece, str) else f"\ue000{index}\ue001" for index, piece in enumerate(pieces))
+
+    def rewritten(match: re.Match[str]) -> str:
+        if "\ue000" not in match["body"]:
+            return match[0]
+        body = re.sub(r"[\\$`]", r"\\\g<0>", match["body"])
+        word = match["quoted"] or match["bare"]
+        return f"<<{match['dash']}{word}{match['rest']}{body}{match['end']}"
+
+    return _pieces_of(_QUOTED_DOCUMENT.sub(rewritten, joined), pieces)
+
+
 def names_used(entry_point: EntryPoint) -> Collection[str]:
     """The parameters whose placeholders are in the command."""
     if isinstance(entry_point.command, list):
@@ -108,7 +131,8 @@ def pieces_of_command(entry_point: EntryPoint) -> list[Piece]:
     Raises ``TemplateError`` as ``parse_format``.
     """
     assert isinstance(entry_point.command, str)
-    return _trimmed(parse_format(entry_point.command, entry_point.parameters))
+    pieces = _trimmed(parse_format(entry_point.command, entry_point.parameters))
+    return _with_expanding_documents(pieces) if "<<" in entry_point.command else pieces
 
 
 def words_without_a_shell(pieces: Sequence[Piece]) -> list[list[Piece]] | None:

@@ -54,6 +54,10 @@ CONTEXTS = {
     '"`printf %s. {a}`"': "{}.",
     '"$(x={a}; printf %s. "$x")"': "{}.",
     '"$(cat <<EOF\n{a}.\nEOF\n)"': "{}.",
+    "\"$(cat <<'EOF'\n$X `y` \\ \\\\ {a}.\nEOF\n)\"": "$X `y` \\ \\\\ {}.",
+    '"$(cat <<-"EOF" | cat\n\t$X{a}.\n\tEOF\n)"': "$X{}.",
+    '"$(cat <<\\EOF\n$X{a}.\nEOF\n)"': "$X{}.",
+    "\"$(cat <<'EOF'\n$X.\nEOF\n)\" {a}": "$X.\0{}",
     '"${{UNSET:+x}}{a}"': "{}",
     "$([[ -n {a} || 1 ]] && echo yes) {a}": "yes\0{}",
 }
