@@ -1,0 +1,216 @@
+"""From a commit to the tree that a run gets: its files, those of its submodules, and the snapshot of it all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlproj.errors import SourceError
+from mlproj.sources.addresses import Address, address_of_folder, revision_asked
+from mlproj.sources.checkout import Objects, check_out, project_folder_in
+from mlproj.sources.fetching import Fetching
+from mlproj.sources.git import GitRefusal, LocalCommit, local_commit, repository_above
+from mlproj.sources.git_failures import explained
+from mlproj.sources.git_process import GitFailed, git_environment
+from mlproj.sources.git_resolution import Found, find_commit, remember_found
+from mlproj.sources.git_submodules import check_place, declared_submodules
+from mlproj.sources.git_survey import Survey, check_size, survey
+from mlproj.sources.mirror import Mirror, discard, mirror_of, obtain, survey_of
+from mlproj.sources.snapshot import Snapshot
+from mlproj.sources.trees import Tree, claim_tree, release_tree
+from mlproj.text import one_line
+
+DEEPEST_SUBMODULE = 10
+MOST_SUBMODULES = 300
+# What git says of objects that are broken on this machine, and of those that ought to be there and are not.
+_DAMAGED = re.compile(
+    r"(?i)corrupt|packfile .* (cannot|does not|is far)|inflate:|garbage at end|object file .* is empty|"
+    r"unable to find alternate|loose object|unable to (open|read) .*\.git/objects"
+)
+_INCOMPLETE = re.compile(
+    r"(?i)unable to read|missing (blob|tree|object)|bad object|not a (valid|tree) object|failed to unpack tree"
+)
+_NO_SUCH_COMMIT = re.compile(r"(?i)not our ref|bad object|no such commit|not a valid object")
+
+
+def tree_of_address(given: Address, fetching: Fetching) -> Snapshot:
+    """The snapshot of a repository's commit in a tree of its own. Raises ``SourceError``."""
+    address = revision_asked(given, fetching.revision)
+    mirror = mirror_of(fetching.cache, address)
+    found = find_commit(mirror, fetching)
+    commit, looked_over = _obtained(mirror, found.choice.commit, found.choice.ref, fetching)
+    remember_found(mirror, found, commit)
+
+    def fill(folder: Path) -> list[str]:
+        return _populated(mirror, commit, looked_over, folder, fetching, _Submodules())
+
+    filled = _in_tree(f"git {address.url} {commit}", found.address, fetching, fill)
+    return _snapshot(filled, found, commit, looked_over)
+
+
+def tree_of_folder(folder: Path, fetching: Fetching) -> Snapshot:
+    """The snapshot of another commit of the repository that ``folder`` lies in; the repository is only read.
+
+    Raises ``SourceError``.
+    """
+    top = repository_above(folder)
+    revision = fetching.revision or "HEAD"
+    if top is None:
+        hint = "Without --rev the folder runs as it is."
+        raise SourceError(f"`{one_line(folder)}` is in no git repository that could have a revision", hint=hint)
+    try:
+        there = local_commit(top, revision)
+        looked_over = survey(there.commit, git_environment() | {"GIT_DIR": str(there.git_folder)}, top, None)
+    except GitRefusal as refusal:
+        raise SourceError(f"`{one_line(revision)}` cannot be had from `{one_line(top)}`: {refusal}") from None
+    except GitFailed as failure:
+        raise explained(failure, address_of_folder(str(top))) from None
+    subdirectory = folder.absolute().relative_to(top).as_posix()
+    own = address_of_folder(str(top), "" if subdirectory == "." else subdirectory)
+
+    def fill(tree: Path) -> list[str]:
+        git_folder = there.git_folder
+        objects = Objects(git_folder / "objects", git_folder / "shallow", git_folder / "lfs")
+        notes = list(check_out(objects, there.commit, looked_over, own, tree))
+        parent = _origin_of(there) or own
+        return notes + _with_submodules(parent, looked_over, tree, fetching, _Submodules())
+
+    tree, project, notes = _in_tree(f"git {own.url} {there.commit}", own, fetching, fill)
+    return Snapshot(
+        project,
+        "git",
+        there.commit,
+        there.branch,
+        there.remote,
+        _below(tree, project),
+        notes=(*there.notes, *looked_over.notes, *notes),
+        revision=fetching.revision,
+        tree=tree,
+    )
+
+
+def _snapshot(filled: tuple[Tree, Path, list[str]], found: Found, commit: str, looked_over: Survey) -> Snapshot:
+    tree, project, notes = filled
+    address = found.address
+    return Snapshot(
+        project,
+        "git",
+        commit,
+        found.choice.branch,
+        address.url,
+        _below(tree, project),
+        notes=(*found.choice.notes, *looked_over.notes, *notes),
+        revision=address.revision,
+        tree=tree,
+        secrets=address.secrets,
+    )
+
+
+def _below(tree: Tree, project: Path) -> str:
+    below = project.relative_to(tree.folder).as_posix()
+    return "" if below == "." else below
+
+
+def _in_tree(
+    identity: str, address: Address, fetching: Fetching, fill: Callable[[Path], list[str]]
+) -> tuple[Tree, Path, list[str]]:
+    """A tree that was filled, the project's folder in it, and what filling it had to tell; nothing stays otherwise."""
+    tree = claim_tree(fetching.cache, identity, keep=fetching.keep_tree)
+    try:
+        notes = fill(tree.folder)
+        return tree, project_folder_in(tree.folder, address.subdirectory), notes
+    except BaseException as error:
+        shutil.rmtree(tree.folder, ignore_errors=True)
+        release_tree(tree)
+        if isinstance(error, GitFailed):
+            raise explained(error, address) from None
+        if isinstance(error, OSError):
+            raise SourceError(f"`{one_line(address.url)}` cannot be checked out: {one_line(error)}") from None
+        raise
+
+
+def _obtained(mirror: Mirror, commit: str, ref: str | None, fetching: Fetching) -> tuple[str, Survey]:
+    if fetching.offline and survey_of(mirror, commit) is None:
+        shown = one_line(mirror.address.url)
+        raise SourceError(f"the commit {commit[:12]} of {shown} was not fetched before, and --offline was given")
+    try:
+        try:
+            return obtain(mirror, commit, ref, fetching)
+        except GitFailed as failure:
+            if not _DAMAGED.search(failure.said):
+                raise
+        discard(mirror, fetching)
+        return obtain(mirror, commit, ref, fetching)
+    except GitFailed as failure:
+        if ref is None and _NO_SUCH_COMMIT.search(failure.said):
+            raise SourceError(f"`{commit}` is no commit of {one_line(mirror.address.url)}") from None
+        raise explained(failure, mirror.address) from None
+
+
+def _checked_out(mirror: Mirror, commit: str, looked_over: Survey, folder: Path, fetching: Fetching) -> list[str]:
+    """Check out from the mirror; one that is damaged is fetched anew, since all that it holds can be had again."""
+    objects = Objects(mirror.folder / "objects", mirror.folder / "shallow", mirror.folder / "lfs")
+    check_size(looked_over.files, looked_over.size, fetching.unpack_limit)
+    try:
+        try:
+            return list(check_out(objects, commit, looked_over, mirror.address, folder))
+        except GitFailed as failure:
+            if fetching.offline or not (_DAMAGED.search(failure.said) or _INCOMPLETE.search(failure.said)):
+                raise
+        fetching.report(f"fetching {mirror.address.name} anew: its mirror is damaged")
+        discard(mirror, fetching)
+        _obtained(mirror, commit, None, fetching)
+        shutil.rmtree(folder, ignore_errors=True)
+        return list(check_out(objects, commit, looked_over, mirror.address, folder))
+    except GitFailed as failure:
+        raise explained(failure, mirror.address) from None
+
+
+@dataclass
+class _Submodules:
+    """How many submodules were met, and how deep one is in them: numbers that a hostile repository would let grow."""
+
+    depth: int = 0
+    met: list[str] = field(default_factory=list)
+
+
+def _populated(
+    mirror: Mirror, commit: str, looked_over: Survey, folder: Path, fetching: Fetching, inner: _Submodules
+) -> list[str]:
+    notes = _checked_out(mirror, commit, looked_over, folder, fetching)
+    return notes + _with_submodules(mirror.address, looked_over, folder, fetching, inner)
+
+
+def _with_submodules(
+    parent: Address, looked_over: Survey, folder: Path, fetching: Fetching, inner: _Submodules
+) -> list[str]:
+    if not looked_over.submodules:
+        return []
+    found, notes = declared_submodules(folder, looked_over.submodules, parent)
+    for submodule in found:
+        inner.met.append(submodule.path)
+        if inner.depth >= DEEPEST_SUBMODULE or len(inner.met) > MOST_SUBMODULES:
+            raise SourceError(f"too many submodules: at `{one_line(submodule.path)}` there are still more")
+        mirror = mirror_of(fetching.cache, submodule.address)
+        check_place(folder, submodule.path)  # again: what one submodule has brought is in the way of the next
+        place = folder / submodule.path
+        name = f"submodule `{one_line(submodule.path)}`"
+        try:
+            commit, its_survey = _obtained(mirror, submodule.commit, None, fetching)
+            told = _checked_out(mirror, commit, its_survey, place, fetching)
+        except SourceError as error:
+            raise SourceError(f"the {name}: {error.message}", hint=error.hint) from None
+        deeper = _Submodules(inner.depth + 1, inner.met)
+        told += _with_submodules(mirror.address, its_survey, place, fetching, deeper)
+        notes += [f"{name}: {note}" for note in (*its_survey.notes, *told)]
+    return notes
+
+
+def _origin_of(there: LocalCommit) -> Address | None:
+    """The address that a local repository's submodules are relative to, when it has one."""
+    from mlproj.sources.addresses import looks_like_address, parse_address
+
+    return parse_address(there.remote) if there.remote and looks_like_address(there.remote) else None

@@ -1,0 +1,261 @@
+"""A bare mirror of a repository in the cache: holds of it what runs have asked for, a commit at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlproj.files import sha256_of_text, write_atomically
+from mlproj.locks import try_exclusive, wait_exclusive
+from mlproj.sources.addresses import Address
+from mlproj.sources.fetching import Fetching
+from mlproj.sources.git_process import GitFailed, ask_git, git_environment, transfer
+from mlproj.sources.git_refs import Choice, Refs, parse_listing
+from mlproj.sources.git_survey import Survey, dump_survey, load_survey, survey
+
+_REFUSED = re.compile(
+    r"(?i)not our ref|unadvertised object|no such remote ref|couldn't find remote ref|shallow|bad object"
+)
+# No name that anybody's configuration has a remote of.
+REMOTE = "mlproj-source"
+_OBTAIN = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc", "--progress", "--force")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where a repository is mirrored: ``folder`` holds commits whole, ``history`` at most the graph of all commits."""
+
+    address: Address
+    folder: Path
+
+    @property
+    def history(self) -> Path:
+        """The folder of the repository in which short SHAs and steps such as ``~1`` are looked up."""
+        return self.folder.with_suffix(".history.git")
+
+
+def mirror_of(cache: Path, address: Address) -> Mirror:
+    """The place of a repository's mirror, the same whoever's credentials it is fetched with."""
+    return Mirror(address, cache / "repositories" / f"{sha256_of_text(address.url)[:24]}.git")
+
+
+def survey_of(mirror: Mirror, commit: str) -> Survey | None:
+    """What is known of a commit that the mirror holds whole; ``None`` for one that has yet to be fetched."""
+    return load_survey(mirror.folder / "surveys" / f"{commit}.json")
+
+
+def list_refs(mirror: Mirror, arguments: Sequence[str]) -> Refs:
+    """Ask the repository itself what it has: options and names for ``git ls-remote``. Raises ``GitFailed``."""
+    cwd = mirror.folder.parent
+    cwd.mkdir(parents=True, exist_ok=True)
+    environment = git_environment(mirror.address) | {"GIT_CEILING_DIRECTORIES": str(cwd.parent)}
+    options = [each for each in arguments if each.startswith("--")]
+    names = [each for each in arguments if not each.startswith("--")]
+    listed = ask_git(["ls-remote", "--symref", *options, "--", mirror.address.url, *names], environment, cwd)
+    return parse_listing(listed.decode("utf-8", "surrogateescape"))
+
+
+def first_clone(mirror: Mirror, fetching: Fetching) -> Choice | None:
+    """Begin the mirror with the tip of the default branch, by one conversation with the server.
+
+    ``None`` when there is a mirror already, or the repository has no such branch. Raises ``GitFailed``.
+    """
+    with alone(mirror, fetching):
+        if mirror.folder.exists():
+            return None
+        scratch = mirror.folder.with_suffix(".part")
+        shutil.rmtree(scratch, ignore_errors=True)
+        arguments = ["clone", "--bare", "--depth=1", "--single-branch", "--no-tags", "--template=", "--progress"]
+        environment = git_environment(mirror.address) | {"GIT_DEFAULT_REF_FORMAT": "files"}
+        try:
+            _transfer(mirror, [*arguments, "--", mirror.address.url, scratch], environment, scratch.parent, fetching)
+            tip = _tip(scratch)
+            if tip is None:
+                return None
+            commit, branch = tip
+            _keep(mirror, scratch, commit, fetching)
+            scratch.rename(mirror.folder)
+            return Choice(commit, f"refs/heads/{branch}" if branch else "HEAD", branch)
+        except GitFailed as failure:
+            if _REFUSED.search(failure.said):  # a server that can give no part of a history
+                return None
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tip(folder: Path) -> tuple[str, str | None] | None:
+    """The commit and the branch of a clone that was just made; read here, since another git costs a tenth of one."""
+    head = (folder / "HEAD").read_text(encoding="utf-8", errors="surrogateescape").strip()
+    if not head.startswith("ref: "):
+        return head, None
+    ref = head.removeprefix("ref: ")
+    with suppress(OSError):
+        return (folder / ref).read_text().strip(), ref.removeprefix("refs/heads/")
+    with suppress(OSError):
+        for line in (folder / "packed-refs").read_text(encoding="utf-8", errors="surrogateescape").split("\n"):
+            if line.endswith(" " + ref):
+                return line.partition(" ")[0], ref.removeprefix("refs/heads/")
+    return None
+
+
+def obtain(mirror: Mirror, commit: str, ref: str | None, fetching: Fetching) -> tuple[str, Survey]:
+    """Have the mirror hold ``commit`` whole, and give it with its survey; ``ref`` is one that leads to it.
+
+    An annotated tag's own name gives the commit that it stands for. Raises ``GitFailed``.
+    """
+    known = survey_of(mirror, commit)
+    if known is not None:
+        return commit, known
+    with alone(mirror, fetching):
+        known = survey_of(mirror, commit)  # another run may have fetched it while this one waited
+        if known is not None:
+            return commit, known
+        begin_repository(mirror.folder, len(commit))
+        within = inside(mirror, mirror.folder)
+        _fetch_commit(mirror, commit, ref, within, fetching)
+        peeled = ask_git(["rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}"], within, mirror.folder)
+        commit = peeled.decode().strip()
+        return commit, _keep(mirror, mirror.folder, commit, fetching)
+
+
+def _fetch_commit(mirror: Mirror, commit: str, ref: str | None, within: Mapping[str, str], fetching: Fetching) -> None:
+    """By its name, which newer servers answer to; by the ref that leads to it; else by fetching all that there is."""
+    target = f"refs/commits/{commit}"
+    everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *([f"+{ref}:{target}"] if ref else [])]
+    ways = [["--depth=1", "--", REMOTE, f"+{commit}:{target}"]]
+    ways += [["--depth=1", "--", REMOTE, f"+{ref}:{target}"]] if ref else []
+    ways += [["--", REMOTE, *everything]]
+    for way in ways:
+        try:
+            # Depth is not for ever: of what is cut off here, a whole fetch has to bring the rest.
+            shallow = "--depth=1" not in way and (mirror.folder / "shallow").exists()
+            options = [*_OBTAIN, *(["--unshallow"] if shallow else [])]
+            _transfer(mirror, [_git_dir(mirror.folder), "fetch", *options, *way], within, mirror.folder, fetching)
+        except GitFailed as failure:
+            if way is ways[-1] or not _REFUSED.search(failure.said):
+                raise
+        if _holds(mirror, commit, within):
+            return
+    raise GitFailed(f"fatal: no such commit: {commit}")
+
+
+def _holds(mirror: Mirror, commit: str, within: Mapping[str, str]) -> bool:
+    try:
+        ask_git(["cat-file", "-e", f"{commit}^{{commit}}"], within, mirror.folder)
+    except GitFailed:
+        return False
+    return True
+
+
+def discard(mirror: Mirror, fetching: Fetching) -> None:
+    """Remove a mirror that turned out to be damaged."""
+    with alone(mirror, fetching):
+        aside = mirror.folder.with_suffix(".damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            mirror.folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def begin_repository(folder: Path, length: int) -> None:
+    """Make an empty bare repository, whole or not at all, for commits whose names have ``length`` digits."""
+    if folder.exists():
+        return
+    scratch = folder.with_suffix(".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    kind = "sha256" if length == 64 else "sha1"
+    environment = git_environment() | {"GIT_DEFAULT_REF_FORMAT": "files"}
+    arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--", str(scratch)]
+    ask_git(arguments, environment, folder.parent)
+    scratch.rename(folder)
+
+
+def fetch_into(mirror: Mirror, folder: Path, arguments: Sequence[str], fetching: Fetching) -> None:
+    """Fetch into the history beside the mirror, alone. Raises ``GitFailed``."""
+    within = inside(mirror, folder)
+    _transfer(mirror, [_git_dir(folder), "fetch", *_OBTAIN, *arguments], within, folder, fetching)
+
+
+def inside(mirror: Mirror, folder: Path) -> dict[str, str]:
+    """The environment for a git inside the mirror, whose remote is named here: no address is in its own files."""
+    return git_environment(mirror.address, {f"remote.{REMOTE}.url": mirror.address.url}) | {"GIT_DIR": str(folder)}
+
+
+def _git_dir(folder: Path) -> str:
+    return f"--git-dir={folder}"
+
+
+def _keep(mirror: Mirror, folder: Path, commit: str, fetching: Fetching) -> Survey:
+    """Note that ``commit`` is there whole: what says so is written last."""
+    found = survey(commit, inside(mirror, folder), folder, fetching.unpack_limit)
+    write_atomically(folder / "refs" / "commits" / commit, commit + "\n")
+    write_atomically(folder / "surveys" / f"{commit}.json", dump_survey(found))
+    return found
+
+
+@contextmanager
+def alone(mirror: Mirror, fetching: Fetching) -> Iterator[None]:
+    """Hold the mirror alone, with nothing in it that a killed fetch has left in the way."""
+    lock = mirror.folder.with_suffix(".lock")
+    held = try_exclusive(lock)
+    if held is None:
+        fetching.report(f"waiting for another run that fetches {mirror.address.name}")
+        held = wait_exclusive(lock)
+    try:
+        _clear_up(mirror)
+        yield
+    finally:
+        held.release()
+
+
+def _transfer(
+    mirror: Mirror, arguments: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, fetching: Fetching
+) -> None:
+    name = mirror.address.name
+    fetching.report(f"fetching {name}")
+    cwd.mkdir(parents=True, exist_ok=True)
+    running = mirror.folder.with_suffix(".running")
+    try:
+        transfer(
+            arguments,
+            environment,
+            cwd,
+            lambda told: fetching.report(f"fetching {name}: {told}"),
+            lambda number: write_atomically(running, str(number)),
+        )
+    finally:
+        running.unlink(missing_ok=True)
+
+
+def _clear_up(mirror: Mirror) -> None:
+    """After a run that was killed: end the git that it left, and remove the locks and scratch files of that git."""
+    running = mirror.folder.with_suffix(".running")
+    with suppress(OSError, ValueError):
+        _end_left_over(int(running.read_text()), mirror.folder.stem)
+    running.unlink(missing_ok=True)
+    for folder in (mirror.folder, mirror.history):
+        for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/tmp_*"):
+            for path in folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _end_left_over(number: int, name: str) -> None:
+    import psutil
+
+    with suppress(psutil.Error, ProcessLookupError):
+        process = psutil.Process(number)
+        # Ids are used again: it has to be a git that works on this very mirror.
+        if any(name in word for word in process.cmdline()):
+            if os.getpgid(number) == number:
+                os.killpg(number, signal.SIGKILL)
+            else:
+                process.kill()
+            psutil.wait_procs([process], timeout=5)
