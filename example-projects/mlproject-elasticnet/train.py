@@ -28,4 +28,5 @@ with mlflow.start_run():
     Path("model.json").write_text(json.dumps({"argv": sys.argv[1:], "coefficients": list(model.coef_)}))
     mlflow.log_artifact("model.json")
 
-print(f"alpha={alpha:g} l1_ratio={l1_ratio:g} rmse={metrics['rmse']:.4f} mae={metrics['mae']:.4f} r2={metrics['r2']:.4f}")
+shown = " ".join(f"{name}={value:.4f}" for name, value in metrics.items())
+print(f"alpha={alpha:g} l1_ratio={l1_ratio:g} {shown}")

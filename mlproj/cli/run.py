@@ -75,7 +75,9 @@ class _RunCommand(click.Command):
     help="The branch, tag or commit of a git project to run, from a tree of its own.",
 )
 @click.option("--keep-tree", is_flag=True, help="Keep the tree that a fetched project was run in.")
-@click.option("--unpack-limit", metavar="SIZE", help="The most that an archive may unpack to, such as `50GB`.")
+@click.option(
+    "--unpack-limit", metavar="SIZE", help="The most that an archive or a repository may unpack to, such as `50GB`."
+)
 @click.option("--python-strict", is_flag=True, help="Take the very Python version that an MLproject asks for, or none.")
 @click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
