@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlproj.sources import Fetching, release_tree, take_snapshot
+from mlproj.sources import Fetching, Snapshot, release_tree, take_snapshot
 
 MANIFEST = """
 name: trivial
@@ -195,24 +195,30 @@ def report_first_fetch(url: str, repository: Path, scratch: Path, clones: int) -
         git("clone", "-q", "--depth", "1", url, str(folder / "clone"))
 
     def fetch(folder: Path) -> None:
-        snapshot = take_snapshot(url, fetching=Fetching(cache=folder))
-        trees.append(size_of(snapshot.folder))
-        assert snapshot.tree is not None
-        release_tree(snapshot.tree)
+        snapshots.append(take_snapshot(url, fetching=Fetching(cache=folder)))
 
-    trees: list[int] = []
+    def clear_up(folder: Path) -> int:
+        """Clear the tree away, as at the end of a run, and give the size of what stays."""
+        tree = snapshots[-1].tree
+        assert tree is not None
+        tips.append(size_of(tree.folder))
+        release_tree(tree)
+        return size_of(folder)
+
+    snapshots: list[Snapshot] = []
+    tips: list[int] = []
     cloning, fetching, kept = [], [], 0
     for turn in range(-1, clones):
-        for action, times in ((clone, cloning), (fetch, fetching)):
-            took, size = timed(action, scratch / "first")
-            if turn >= 0:
-                times.append(took)
-                kept = size if action is fetch else kept
+        cloned, _ = timed(clone, scratch / "first")
+        fetched, kept = timed(fetch, scratch / "first", clear_up)
+        if turn >= 0:
+            cloning.append(cloned)
+            fetching.append(fetched)
     ours, theirs = statistics.median(fetching), statistics.median(cloning)
     print(f"\nfirst fetch of {repository.name} ({size_of(repository) / MEGABYTE:.0f} MB) over {url.partition(':')[0]}")
     print(f"{'git clone --depth 1':44}{theirs:8.3f} s")
     print(f"{'mlproj':44}{ours:8.3f} s{ours / theirs:18.2f} ×   (bar: 1.20 ×)")
-    print(f"{'the tip, and what stays of it in the cache':44}{trees[-1] / MEGABYTE:7.1f} MB{kept / MEGABYTE:15.1f} MB")
+    print(f"{'the tip, and what stays of it in the cache':44}{tips[-1] / MEGABYTE:7.1f} MB{kept / MEGABYTE:15.1f} MB")
 
 
 def report_full_clone(url: str, scratch: Path) -> None:
@@ -220,13 +226,16 @@ def report_full_clone(url: str, scratch: Path) -> None:
     print(f"\n{'for comparison: git clone in full':44}{took:8.3f} s{size / MEGABYTE:15.1f} MB")
 
 
-def timed(action: Callable[[Path], None], folder: Path) -> tuple[float, int]:
-    """How long ``action`` takes in a new folder, and the bytes that it leaves there."""
+def timed(
+    action: Callable[[Path], None], folder: Path, after: Callable[[Path], int] | None = None
+) -> tuple[float, int]:
+    """How long ``action`` takes in a new folder, and the bytes that it leaves there once ``after`` has cleared up."""
     folder.mkdir()
     try:
         started = time.perf_counter()
         action(folder)
-        return time.perf_counter() - started, size_of(folder)
+        took = time.perf_counter() - started
+        return took, (after or size_of)(folder)
     finally:
         shutil.rmtree(folder)
 

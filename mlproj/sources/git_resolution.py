@@ -66,6 +66,15 @@ def find_commit(mirror: Mirror, fetching: Fetching) -> Found:
     return found
 
 
+def expected(mirror: Mirror) -> Found | None:
+    """What the mirror's address is likely to mean, when that has to be asked: what it meant the last time."""
+    address = mirror.address
+    if address.page is not None or (address.revision is not None and is_full_sha(address.revision)):
+        return None
+    known = remembered(mirror, address.revision or "")
+    return Found(address, known.choice) if known is not None and known.choice.ref is not None else None
+
+
 def remember_found(mirror: Mirror, found: Found, commit: str) -> None:
     """Keep what was found, once its commit is there to be used without a network."""
     original = mirror.address

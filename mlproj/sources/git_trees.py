@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mlproj.sources.fetching import Fetching
 from mlproj.sources.git import GitRefusal, LocalCommit, local_commit, repository_above
 from mlproj.sources.git_failures import explained
 from mlproj.sources.git_process import GitFailed, git_environment
-from mlproj.sources.git_resolution import Found, find_commit, remember_found
+from mlproj.sources.git_resolution import Found, expected, find_commit, remember_found
 from mlproj.sources.git_submodules import check_place, declared_submodules
 from mlproj.sources.git_survey import Survey, check_size, survey
 from mlproj.sources.mirror import Mirror, discard, mirror_of, obtain, survey_of
@@ -40,15 +42,70 @@ def tree_of_address(given: Address, fetching: Fetching) -> Snapshot:
     """The snapshot of a repository's commit in a tree of its own. Raises ``SourceError``."""
     address = revision_asked(given, fetching.revision)
     mirror = mirror_of(fetching.cache, address)
-    found = find_commit(mirror, fetching)
+    ahead = _begin_ahead(mirror, fetching)
+    try:
+        found = find_commit(mirror, fetching)
+        filled = ahead.result_for(found) if ahead is not None else None
+    except BaseException:
+        if ahead is not None:
+            ahead.discard()
+        raise
     commit, looked_over = _obtained(mirror, found.choice.commit, found.choice.ref, fetching)
     remember_found(mirror, found, commit)
+    filled = filled or _filled(mirror, found.address, commit, looked_over, fetching)
+    return _snapshot(filled, found, commit, looked_over)
 
+
+_Filled = tuple[Tree, Path, list[str]]
+
+
+def _filled(mirror: Mirror, address: Address, commit: str, looked_over: Survey, fetching: Fetching) -> _Filled:
     def fill(folder: Path) -> list[str]:
         return _populated(mirror, commit, looked_over, folder, fetching, _Submodules())
 
-    filled = _in_tree(f"git {address.url} {commit}", found.address, fetching, fill)
-    return _snapshot(filled, found, commit, looked_over)
+    return _in_tree(f"git {address.url} {commit}", address, fetching, fill)
+
+
+class _Ahead:
+    """The tree of the commit that a revision meant the last time, made while the repository is asked what it means now.
+
+    Mostly it is the same one, so that a warm run waits for the network or for the files, and not for both in turn.
+    """
+
+    def __init__(self, mirror: Mirror, known: Found, looked_over: Survey, fetching: Fetching) -> None:
+        self.known = known
+        self.filled: _Filled | None = None
+
+        def work() -> None:
+            # What goes wrong here goes wrong again where it is told.
+            with suppress(SourceError, OSError):
+                self.filled = _filled(mirror, known.address, known.choice.commit, looked_over, fetching)
+
+        self.thread = threading.Thread(target=work, name="check-out-ahead")
+        self.thread.start()
+
+    def result_for(self, found: Found) -> _Filled | None:
+        """The filled tree when it is of the commit that was found; cleared away when it is of another."""
+        if (found.address, found.choice.commit) != (self.known.address, self.known.choice.commit):
+            self.discard()
+        self.thread.join()
+        return self.filled
+
+    def discard(self) -> None:
+        """Clear away what was made."""
+        self.thread.join()
+        if self.filled is not None:
+            shutil.rmtree(self.filled[0].folder, ignore_errors=True)
+            release_tree(self.filled[0])
+            self.filled = None
+
+
+def _begin_ahead(mirror: Mirror, fetching: Fetching) -> _Ahead | None:
+    known = expected(mirror)
+    looked_over = survey_of(mirror, known.choice.commit) if known is not None else None
+    if known is None or looked_over is None or looked_over.submodules or fetching.keep_tree or fetching.offline:
+        return None
+    return _Ahead(mirror, known, looked_over, fetching)
 
 
 def tree_of_folder(folder: Path, fetching: Fetching) -> Snapshot:
@@ -92,7 +149,7 @@ def tree_of_folder(folder: Path, fetching: Fetching) -> Snapshot:
     )
 
 
-def _snapshot(filled: tuple[Tree, Path, list[str]], found: Found, commit: str, looked_over: Survey) -> Snapshot:
+def _snapshot(filled: _Filled, found: Found, commit: str, looked_over: Survey) -> Snapshot:
     tree, project, notes = filled
     address = found.address
     return Snapshot(
@@ -114,9 +171,7 @@ def _below(tree: Tree, project: Path) -> str:
     return "" if below == "." else below
 
 
-def _in_tree(
-    identity: str, address: Address, fetching: Fetching, fill: Callable[[Path], list[str]]
-) -> tuple[Tree, Path, list[str]]:
+def _in_tree(identity: str, address: Address, fetching: Fetching, fill: Callable[[Path], list[str]]) -> _Filled:
     """A tree that was filled, the project's folder in it, and what filling it had to tell; nothing stays otherwise."""
     tree = claim_tree(fetching.cache, identity, keep=fetching.keep_tree)
     try:
