@@ -271,7 +271,7 @@ class _Walk:
         """Write the final record and let go of the run."""
         record = recording.with_outcome(self.record, outcome, time.monotonic() - self.begun)
         if record.source.commit is not None:
-            from mlproj.sources.git import commit_author
+            from mlproj.sources.git.working_tree import commit_author
 
             author = commit_author(self.resolved.snapshot.folder)
             record = replace(record, source=replace(record.source, author=author))

@@ -112,7 +112,7 @@ def _has_ending(place: str) -> bool:
 
 
 def _checked_subdirectory(address: _Address) -> str:
-    from mlproj.sources.unpacking_entries import checked_parts
+    from mlproj.sources.unpack.entries import checked_parts
 
     try:
         return "/".join(checked_parts(address.subdirectory))
@@ -124,7 +124,7 @@ def _checked_subdirectory(address: _Address) -> str:
 def _downloaded(address: _Address, fetching: Fetching) -> Path:
     from mlproj.downloads import FetchError
     from mlproj.downloads import fetch as download
-    from mlproj.sources.unpacking_entries import LARGEST_TOTAL, bytes_in_words
+    from mlproj.sources.unpack.entries import LARGEST_TOTAL, bytes_in_words
 
     most = max(LARGEST_TOTAL, fetching.unpack_limit or 0)
 
@@ -150,8 +150,8 @@ def _sha256_of(stream: IO[bytes]) -> str:
 
 def _unpacked(stream: IO[bytes], digest: str, address: _Address, subdirectory: str, fetching: Fetching) -> Tree:
     """The tree that holds the archive's files: it appears whole, from a scratch place that is swept if we die."""
-    from mlproj.sources.unpacking import unpack
-    from mlproj.sources.unpacking_entries import limits_for
+    from mlproj.sources.unpack.archive import unpack
+    from mlproj.sources.unpack.entries import limits_for
 
     limits = limits_for(os.fstat(stream.fileno()).st_size, fetching.unpack_limit)
     scratch = claim_tree(fetching.cache, f"unpacking {digest}")

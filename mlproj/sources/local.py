@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from mlproj.errors import SourceError
 from mlproj.sources.digest import digest_of_folder
 from mlproj.sources.fetching import Fetching
-from mlproj.sources.git import GitRefusal, describe_worktree, repository_above
+from mlproj.sources.git.working_tree import GitRefusal, describe_worktree, repository_above
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line
 
@@ -56,7 +56,7 @@ def project_folder(uri: str) -> Path:
     name, subdirectory = split_uri(uri)
     path = Path(name).expanduser()
     if subdirectory:
-        from mlproj.sources.addresses import check_subdirectory
+        from mlproj.sources.git.addresses import check_subdirectory
 
         path = path / check_subdirectory(subdirectory)
     folder = path if path.is_dir() else path.parent

@@ -13,7 +13,7 @@ def recognises(uri: str, fetching: Fetching) -> bool:
     """Whether ``uri`` is the address of a repository, or a folder of this machine of which a revision is asked for."""
     if local.is_here(local.split_uri(uri)[0]):
         return not local.recognises(uri, fetching)
-    from mlproj.sources.addresses import is_shorthand, looks_like_address
+    from mlproj.sources.git.addresses import is_shorthand, looks_like_address
 
     if looks_like_address(uri):
         return True
@@ -27,8 +27,8 @@ def fetch(uri: str, outputs: Sequence[str], fetching: Fetching) -> Snapshot:  # 
     Raises ``SourceError``: for an address that is not fetched, a repository that cannot be had, a revision that it
     does not have, or content that a fetched source must not have.
     """
-    from mlproj.sources.addresses import address_of_folder, parse_address
-    from mlproj.sources.git_trees import tree_of_address, tree_of_folder
+    from mlproj.sources.git.addresses import address_of_folder, parse_address
+    from mlproj.sources.git.trees import tree_of_address, tree_of_folder
 
     path, subdirectory = local.split_uri(uri)
     if not local.is_here(path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import (
+from mlproj.sources.git.addresses import (
     Address,
     check_revision,
     check_subdirectory,

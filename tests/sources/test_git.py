@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlproj.sources import take_snapshot
-from mlproj.sources.git import LARGEST_UNTRACKED_FILE, commit_author
-from mlproj.sources.remotes import remote_without_credentials
+from mlproj.sources.git.remotes import remote_without_credentials
+from mlproj.sources.git.working_tree import LARGEST_UNTRACKED_FILE, commit_author
 
 
 def git(folder: Path, *arguments: str | Path, **variables: str) -> str:

@@ -326,8 +326,8 @@ def test_more_files_than_any_project_has(archive_limit: Path) -> None:
 
 
 def test_folders_count_too(archive_limit: Path) -> None:
-    from mlproj.sources.unpacking import unpack as unpack_into
-    from mlproj.sources.unpacking_entries import Limits
+    from mlproj.sources.unpack.archive import unpack as unpack_into
+    from mlproj.sources.unpack.entries import Limits
 
     packed = io.BytesIO(tar(*((f"{number}/a/b/c/d/e", b"") for number in range(20))))
     with pytest.raises(SourceError, match="more than 100 files and folders"):
@@ -335,8 +335,8 @@ def test_folders_count_too(archive_limit: Path) -> None:
 
 
 def test_the_same_folder_again_and_again(archive_limit: Path) -> None:
-    from mlproj.sources.unpacking import unpack as unpack_into
-    from mlproj.sources.unpacking_entries import Limits
+    from mlproj.sources.unpack.archive import unpack as unpack_into
+    from mlproj.sources.unpack.entries import Limits
 
     packed = io.BytesIO(tar(*(special("d", tarfile.DIRTYPE) for _ in range(101))))
     with pytest.raises(SourceError, match="more than 100 files and folders"):

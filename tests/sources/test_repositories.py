@@ -453,7 +453,7 @@ def test_a_folder_as_it_is_needs_no_git_source(repo: Path) -> None:
     # The modules that fetch are not loaded on the way of a local folder: it is the way that has to be fast.
     program = "import sys; from mlproj.sources import take_snapshot; take_snapshot(sys.argv[1]); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program, str(repo)], capture_output=True, text=True, check=True)
-    assert "mlproj.sources.mirror" not in loaded.stdout.split()
+    assert "mlproj.sources.git.mirror" not in loaded.stdout.split()
 
 
 @given(st.text() | st.from_regex(r"[a-z.~/#:@-]{0,30}", fullmatch=True))

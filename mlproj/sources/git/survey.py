@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlproj.errors import SourceError
-from mlproj.sources.git_process import read_git
-from mlproj.sources.unpacking_entries import LARGEST_TOTAL, MOST_ENTRIES, bytes_in_words
+from mlproj.sources.git.process import read_git
+from mlproj.sources.unpack.entries import LARGEST_TOTAL, MOST_ENTRIES, bytes_in_words
 from mlproj.text import UNPRINTABLE, one_line, plural
 
 

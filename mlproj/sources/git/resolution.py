@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address, at_page
 from mlproj.sources.fetching import Fetching
-from mlproj.sources.git_failures import explained, is_unreachable, reason_of
-from mlproj.sources.git_history import commit_before, commit_named, commit_on_this_machine
-from mlproj.sources.git_memory import Memory, names_remembered, remember, remembered
-from mlproj.sources.git_process import GitFailed
-from mlproj.sources.git_refs import (
+from mlproj.sources.git.addresses import Address, at_page
+from mlproj.sources.git.failures import explained, is_unreachable, reason_of
+from mlproj.sources.git.history import commit_before, commit_named, commit_on_this_machine
+from mlproj.sources.git.memory import Memory, names_remembered, remember, remembered
+from mlproj.sources.git.mirror import Mirror, first_clone, list_refs
+from mlproj.sources.git.process import GitFailed
+from mlproj.sources.git.refs import (
     Choice,
     Refs,
     choose,
@@ -22,7 +23,6 @@ from mlproj.sources.git_refs import (
     unknown,
     with_steps,
 )
-from mlproj.sources.mirror import Mirror, first_clone, list_refs
 from mlproj.text import did_you_mean, one_line
 
 

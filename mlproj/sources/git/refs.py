@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address
+from mlproj.sources.git.addresses import Address
 from mlproj.text import did_you_mean, one_line
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address
-from mlproj.sources.git_variables import REDIRECTING
+from mlproj.sources.git.addresses import Address
+from mlproj.sources.git.variables import REDIRECTING
 
 # Faults of old repositories, by tools that wrote sloppy objects: nothing that git follows depends on them.
 _HARMLESS = (

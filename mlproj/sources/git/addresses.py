@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 from mlproj.errors import SourceError
-from mlproj.sources.web_pages import split_page
+from mlproj.sources.git.web_pages import split_page
 from mlproj.text import UNPRINTABLE, one_line
 
 TRANSPORTS = ("https", "http", "ssh", "git", "file")

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address, address_of_folder, revision_asked
-from mlproj.sources.checkout import Objects, check_out, project_folder_in
 from mlproj.sources.fetching import Fetching
-from mlproj.sources.git import GitRefusal, LocalCommit, local_commit, repository_above
-from mlproj.sources.git_failures import explained
-from mlproj.sources.git_process import GitFailed, git_environment
-from mlproj.sources.git_resolution import Found, expected, find_commit, remember_found
-from mlproj.sources.git_submodules import check_place, declared_submodules
-from mlproj.sources.git_survey import Survey, check_size, survey
-from mlproj.sources.mirror import Mirror, discard, mirror_of, obtain, survey_of
+from mlproj.sources.git.addresses import Address, address_of_folder, revision_asked
+from mlproj.sources.git.checkout import Objects, check_out, project_folder_in
+from mlproj.sources.git.failures import explained
+from mlproj.sources.git.mirror import Mirror, discard, mirror_of, obtain, survey_of
+from mlproj.sources.git.process import GitFailed, git_environment
+from mlproj.sources.git.resolution import Found, expected, find_commit, remember_found
+from mlproj.sources.git.submodules import check_place, declared_submodules
+from mlproj.sources.git.survey import Survey, check_size, survey
+from mlproj.sources.git.working_tree import GitRefusal, LocalCommit, local_commit, repository_above
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.trees import Tree, claim_tree, release_tree
 from mlproj.text import one_line
@@ -266,6 +266,6 @@ def _with_submodules(
 
 def _origin_of(there: LocalCommit) -> Address | None:
     """The address that a local repository's submodules are relative to, when it has one."""
-    from mlproj.sources.addresses import looks_like_address, parse_address
+    from mlproj.sources.git.addresses import looks_like_address, parse_address
 
     return parse_address(there.remote) if there.remote and looks_like_address(there.remote) else None

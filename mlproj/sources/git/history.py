@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from mlproj.sources.addresses import Address
 from mlproj.sources.fetching import Fetching
-from mlproj.sources.git_process import GitFailed, ask_git, git_environment
-from mlproj.sources.git_refs import Choice
-from mlproj.sources.mirror import REMOTE, Mirror, alone, begin_repository, fetch_into, inside
+from mlproj.sources.git.addresses import Address
+from mlproj.sources.git.mirror import REMOTE, Mirror, alone, begin_repository, fetch_into, inside
+from mlproj.sources.git.process import GitFailed, ask_git, git_environment
+from mlproj.sources.git.refs import Choice
 
 _GRAPH = "--filter=tree:0"
 

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from mlproj.files import write_atomically
-from mlproj.sources.git_refs import Choice
-from mlproj.sources.mirror import Mirror
+from mlproj.sources.git.mirror import Mirror
+from mlproj.sources.git.refs import Choice
 
 
 @dataclass(frozen=True)

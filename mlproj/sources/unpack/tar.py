@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from mlproj.errors import SourceError
 from mlproj.files import CHUNK
-from mlproj.sources.unpacking_entries import Entry, Limits, too_large, too_many
+from mlproj.sources.unpack.entries import Entry, Limits, too_large, too_many
 from mlproj.text import one_line
 
 MOST_MEMORY = 256 << 20

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address
-from mlproj.sources.git_process import ask_git, git_environment
-from mlproj.sources.git_survey import Survey
+from mlproj.sources.git.addresses import Address
+from mlproj.sources.git.process import ask_git, git_environment
+from mlproj.sources.git.survey import Survey
 from mlproj.text import one_line, plural
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"

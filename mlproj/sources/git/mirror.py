@@ -13,11 +13,11 @@ from pathlib import Path
 
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.locks import try_exclusive, wait_exclusive
-from mlproj.sources.addresses import Address
 from mlproj.sources.fetching import Fetching
-from mlproj.sources.git_process import GitFailed, ask_git, git_environment, transfer
-from mlproj.sources.git_refs import Choice, Refs, parse_listing
-from mlproj.sources.git_survey import Survey, dump_survey, load_survey, survey
+from mlproj.sources.git.addresses import Address
+from mlproj.sources.git.process import GitFailed, ask_git, git_environment, transfer
+from mlproj.sources.git.refs import Choice, Refs, parse_listing
+from mlproj.sources.git.survey import Survey, dump_survey, load_survey, survey
 
 _REFUSED = re.compile(
     r"(?i)not our ref|unadvertised object|no such remote ref|couldn't find remote ref|shallow|bad object"

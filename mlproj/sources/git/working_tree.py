@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlproj.sources.git_variables import REDIRECTING
-from mlproj.sources.remotes import remote_without_credentials
+from mlproj.sources.git.remotes import remote_without_credentials
+from mlproj.sources.git.variables import REDIRECTING
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import did_you_mean, one_line
 

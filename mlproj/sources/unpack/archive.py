@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from mlproj.errors import SourceError
-from mlproj.sources.unpacking_entries import (
+from mlproj.sources.unpack.entries import (
     LONGEST_PATH,
     Entry,
     Kind,
@@ -70,13 +70,13 @@ def _damaged(error: Exception) -> SourceError:
 
 def _entries(stream: IO[bytes], limits: Limits) -> Iterator[Entry]:
     """The entries of the archive by the format that its first bytes tell, whatever it is called."""
-    from mlproj.sources import unpacking_tar as tar
+    from mlproj.sources.unpack import tar
 
     stream.seek(0)
     start = stream.read(512)
     stream.seek(0)
     if start.startswith(_ZIP):
-        from mlproj.sources.unpacking_zip import zip_entries
+        from mlproj.sources.unpack.zip import zip_entries
 
         return zip_entries(stream, limits)
     for magics, pieces in (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address, related_address
-from mlproj.sources.git_process import GitFailed, ask_git, git_environment
+from mlproj.sources.git.addresses import Address, related_address
+from mlproj.sources.git.process import GitFailed, ask_git, git_environment
 from mlproj.text import one_line
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from mlproj.errors import SourceError
-from mlproj.sources.addresses import Address
-from mlproj.sources.git_process import GitFailed, git_version
+from mlproj.sources.git.addresses import Address
+from mlproj.sources.git.process import GitFailed, git_version
 from mlproj.text import one_line
 
 _UNREACHABLE = re.compile(

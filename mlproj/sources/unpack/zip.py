@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from mlproj.errors import SourceError
 from mlproj.files import CHUNK
-from mlproj.sources.unpacking_entries import LONGEST_PATH, Entry, Kind, Limits, too_many
+from mlproj.sources.unpack.entries import LONGEST_PATH, Entry, Kind, Limits, too_many
 from mlproj.text import one_line
 
 if TYPE_CHECKING:

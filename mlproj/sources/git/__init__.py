@@ -1,0 +1,1 @@
+"""Git repositories: addresses, mirrors, trees, and what git knows of a working tree."""

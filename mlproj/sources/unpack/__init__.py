@@ -1,0 +1,1 @@
+"""Unpacking archives so that nothing leaves its folder."""
