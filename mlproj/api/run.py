@@ -251,7 +251,9 @@ class _Walk:
 
     def _own_folders(self) -> list[Path]:
         """What of mlproj's own may lie in the project, and is no output of it."""
-        return [self.live.store.folder, cache_folder()]
+        project = self.resolved.loaded.folder
+        # A project that was fetched lies in the cache itself.
+        return [each for each in (self.live.store.folder, cache_folder()) if not project.is_relative_to(each)]
 
     def _read_metrics(self, output: OutputRecord) -> None:
         from mlproj.tracking.metrics_outputs import read_metrics_file
