@@ -56,6 +56,24 @@ def try_exclusive(path: Path) -> HeldLock | None:
     return _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def try_claim(path: Path) -> HeldLock | None:
+    """Lock alone a ``path`` that its holder removes in the end; ``None`` while anybody else holds it, or just did.
+
+    A sweep may take a file for a dead process's between its creation and the lock on it, and a lock on a file that is
+    gone guards nothing.
+    """
+    held = try_exclusive(path)
+    if held is None:
+        return None
+    try:
+        if path.stat().st_ino == os.fstat(held.descriptor).st_ino:
+            return held
+    except FileNotFoundError:
+        pass
+    held.release()
+    return None
+
+
 def wait_exclusive(path: Path) -> HeldLock:
     """Lock ``path`` alone, waiting for as long as others hold it."""
     held = _acquire(path, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mlproj.locks import HeldLock, try_exclusive
+from mlproj.locks import HeldLock, try_claim, try_exclusive
 
 
 @contextmanager
@@ -52,13 +52,6 @@ def sweep(cache: Path) -> None:
 def _claim(root: Path) -> tuple[Path, HeldLock]:
     while True:
         name = os.urandom(8).hex()
-        path = root / f"{name}.lock"
-        held = try_exclusive(path)
-        if held is None:
-            continue
-        # A sweep may have taken the file for a dead process's between its creation and our lock on it; a lock
-        # on a file that is gone guards nothing.
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == os.fstat(held.descriptor).st_ino:
-                return root / name, held
-        held.release()
+        held = try_claim(root / f"{name}.lock")
+        if held is not None:
+            return root / name, held

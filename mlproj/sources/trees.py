@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from mlproj.files import sha256_of_text
-from mlproj.locks import HeldLock, try_exclusive
+from mlproj.locks import HeldLock, try_claim, try_exclusive
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,14 @@ def claim_tree(cache: Path, identity: str, *, keep: bool = False) -> Tree:
     root = cache / ("kept-trees" if keep else "trees")
     name = sha256_of_text(identity)[:24]
     for number in count():
-        lock = root / f"{name}-{number}.lock"
-        held = try_exclusive(lock)
+        held = try_claim(root / f"{name}-{number}.lock")
         if held is None:
             continue
-        # A sweep may have taken the file away between its creation and our lock on it.
-        with suppress(FileNotFoundError):
-            if lock.stat().st_ino == os.fstat(held.descriptor).st_ino:
-                folder = root / f"{name}-{number}"
-                if not keep:
-                    shutil.rmtree(folder, ignore_errors=True)
-                if not os.path.lexists(folder):
-                    return Tree(folder, held, keep)
+        folder = root / f"{name}-{number}"
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return Tree(folder, held, keep)
         held.release()
     raise AssertionError("count() has no end")
 
