@@ -60,9 +60,10 @@ def choose_environment(
             hint=f"It runs as `{declared.kind}`, or with `--env-manager system` in the environment you are in.",
         )
     if kind not in KINDS:
+        instead = "`--env-manager system` runs the project in the environment you are in"
+        instead += ", `--env-manager virtualenv` in a virtualenv of what PyPI has of it." if declared.conda else "."
         raise UsageError(
-            f"{one_line(loaded.path)}: this version of mlproj does not run `{kind}` environments",
-            hint="`--env-manager system` runs the project in the environment you are in.",
+            f"{one_line(loaded.path)}: this version of mlproj does not run `{kind}` environments", hint=instead
         )
     if strict and declared.virtualenv is not None:
         declared = EnvironmentSpec(virtualenv=replace(declared.virtualenv, nearest_python=False))

@@ -14,6 +14,7 @@ from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
 from mlproj.manifest.finding import find_mlproject
 from mlproj.manifest.form import NAME_PATTERN, PARAMETER_NAME_PATTERN
+from mlproj.manifest.load import MIGRATED
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, Manifest, Parameter, Virtualenv
 from mlproj.manifest.writing import block, flow, scalar
 from mlproj.parameters.mlflow_command import pieces_of_command, words_without_a_shell
@@ -60,16 +61,16 @@ def migrate_project(folder: Path) -> Migration:
         raise UsageError(f"no MLproject in {one_line(folder)}", hint="`mlproj init` writes a first manifest.")
     checked = checked_manifest_file(source, cache_folder())
     notes = _Notes([f"the entry point `{name}`: {each.splitlines()[0]}" for name, each in checked.broken.items()])
-    lines = [f"# Made from {source.name} by `mlproj migrate`."]
+    lines = [f"# Made from {source.name} {MIGRATED}."]
     lines += ["# There, `-P` takes names that are not declared, as `--name value`; here, declare each below."]
     lines += [f"name: {scalar(checked.manifest.name)}"] if checked.manifest.name else []
     lines += ["", *_environment(checked.manifest, notes), "", "entry_points:"]
     entry_points = {name: each for name, each in checked.manifest.entry_points.items() if name not in checked.broken}
-    for name, entry_point in entry_points.items():
-        lines += _entry_point(name, entry_point, notes)
-    if not entry_points:
-        notes.left_out.append("it declares no entry point that can be run: put one in place of `main`")
-        lines += ["  main:", "    command: [python, main.py]"]
+    written = [line for name, entry_point in entry_points.items() for line in _entry_point(name, entry_point, notes)]
+    if not written:
+        why = "".join(f"\n  {each}" for each in notes.left_out)
+        raise UsageError(f"{one_line(source)} has no entry point that an mlproj.yaml could have{why}")
+    lines += written
     lines += [f"# Not carried over: {one_line(each)}" for each in notes.left_out]
     return Migration(source.parent / "mlproj.yaml", "\n".join(lines) + "\n", tuple(notes.left_out))
 
@@ -150,12 +151,14 @@ def _entry_point(name: str, entry_point: EntryPoint, notes: _Notes) -> Iterator[
         command += block("command", script, "    ")
         carried = _merged(parse_script(_script(pieces))) == _merged(pieces)
         parameters = _typed_where_needed(script, parameters)
-        for refusal in check_for_bash(script, parameters):
-            notes.left_out.append(f"the entry point `{name}`: {refusal}")
+        refusals = list(check_for_bash(script, parameters))
+        notes.left_out += [f"the entry point `{name}`: {refusal}" for refusal in refusals]
+        if refusals:
+            return
     if not carried:
         notes.left_out.append(f"the entry point `{name}`: its command's braces cannot be written in an mlproj.yaml")
         return
-    yield f"  {name}:"
+    yield f"  {scalar(name)}:"
     yield from command
     if parameters:
         yield "    parameters:"
@@ -174,7 +177,12 @@ def _parameter(name: str, parameter: Parameter, before: Parameter) -> Iterator[s
     better = _better(before)
     if parameter.type == "str" and better is not None:
         yield f"      # could be {flow(better)}, which is checked, and given to the command in Python's own spelling"
+    elif parameter.type != before.type:
+        yield "      # typed, as its value stands in code: the command is given Python's own spelling (0.10 is 0.1)"
     fields: dict[str, Any] = {"type": parameter.type}
+    if parameter.type == "uri":
+        # Without a scheme it would be a path of this machine, which MLflow does not take.
+        fields["pattern"] = "[A-Za-z][A-Za-z0-9+.-]+:.*"
     if parameter.has_default:
         fields["default"] = parameter.default
     if parameter.description:

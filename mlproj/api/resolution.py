@@ -18,14 +18,14 @@ from mlproj.errors import UsageError
 from mlproj.locations import cache_folder, store_folder
 from mlproj.manifest.durations import parse_duration
 from mlproj.manifest.entry_points import choose_entry_point, is_script
-from mlproj.manifest.finding import NoManifestError
+from mlproj.manifest.finding import MANIFEST_NAME, MLFLOW_NAME, NoManifestError, is_mlproject
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec
 from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.text import one_line
-from mlproj.urls import secrets_of
+from mlproj.urls import secrets_of, without_credentials
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,21 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
 
 
 def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener) -> Resolved:
-    loaded = _manifest(folder, request.entry_point)
+    try:
+        loaded = _manifest(folder, request.entry_point)
+    except NoManifestError as error:
+        raise error if fetched is None else _no_manifest(fetched, request.project) from None
     if request.entry_point is not None and request.entry_point in loaded.broken:
         raise UsageError(loaded.broken[request.entry_point])
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)
     if name in loaded.broken:
         raise UsageError(loaded.broken[name])
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
-    command = render(entry_point, config, request.arguments)
+    try:
+        command = render(entry_point, config, request.arguments)
+    except UsageError as error:
+        place = f"{one_line(loaded.path)}: entry point `{one_line(name)}`"
+        raise UsageError(f"{place}: {error.message}", hint=error.hint) from None
     made_here = [each.path for each in entry_point.outputs.values()]
     own = [each for each in (request.store or store_folder(), cache_folder()) if each.is_relative_to(folder)]
     made_here += [each.relative_to(folder).as_posix() for each in own]
@@ -105,6 +112,20 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         parse_duration(entry_point.grace_period),
         (*_secrets(entry_point, config), *snapshot.secrets),
         (*of_this_entry_point, *config.notices, *snapshot.notes, *environment.notices),
+    )
+
+
+def _no_manifest(fetched: Snapshot, project: str) -> NoManifestError:
+    """The error for a source without a manifest: its tree will be gone, so it says where there are some instead."""
+    assert fetched.tree is not None
+    top = fetched.tree.folder
+    found = [each for each in top.glob("*/*") if each.name == MANIFEST_NAME or is_mlproject(each)]
+    found += [each for each in top.glob("*/*/*") if each.name == MANIFEST_NAME or is_mlproject(each)]
+    folders = sorted({each.parent.relative_to(top).as_posix() for each in found})[:5]
+    listed = ", ".join(f"`#{one_line(each)}`" for each in folders)
+    hint = f"There are projects in it: {listed}." if folders else "`-e NAME.py` runs a script of it all the same."
+    return NoManifestError(
+        f"no {MANIFEST_NAME} and no {MLFLOW_NAME} in `{one_line(without_credentials(project))}`", hint=hint
     )
 
 
@@ -137,7 +158,6 @@ def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan
 def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surroundings:
     def fetch(url: str, sha256: str | None) -> Path:
         from mlproj.downloads import fetch as fetch_once
-        from mlproj.urls import without_credentials
 
         shown = one_line(without_credentials(url))
         return fetch_once(

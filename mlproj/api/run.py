@@ -38,6 +38,9 @@ from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.text import one_line
 from mlproj.tracking.metrics_file import append_points, with_totals
 
+_STOPPED_BY_A_STEP = (
+    "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"
+)
 LOCK_NAME = "pylock.toml"
 
 
@@ -143,6 +146,8 @@ class _Walk:
                 stand_down(waiting)
             if self.held is not None:
                 self.held.release()
+        if outcome.status == "failed" and self.resolved.entry_point.dialect == "mlflow" and self.record.command.shell:
+            self.record = replace(self.record, notices=[*self.record.notices, _STOPPED_BY_A_STEP])
         return self._close(self._with_outputs(outcome))
 
     def _usage(self) -> Usage:

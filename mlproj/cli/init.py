@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mlproj.cli.console import out, say
+from mlproj.cli.manifest_file import refuse_to_replace, write_manifest
 from mlproj.errors import UsageError
 from mlproj.text import one_line
 
@@ -34,16 +35,14 @@ def init(folder: Path, entry_points: tuple[str, ...], force: bool) -> int:
       mlproj init wine -e train=train.py -e score=score.py
     """
     from mlproj.api.first_manifest import draft_manifest
-    from mlproj.files import write_atomically
     from mlproj.manifest.finding import MANIFEST_NAME
 
     if not folder.is_dir():
         raise UsageError(f"no folder `{one_line(folder)}`")
     path = folder / MANIFEST_NAME
-    if path.exists() and not force:
-        raise UsageError(f"{one_line(path)} is there already", hint="--force replaces it.")
+    refuse_to_replace(path, force=force)
     draft = draft_manifest(folder, entry_points)
-    write_atomically(path, draft.text)
+    write_manifest(path, draft.text)
     made_from = f" from {', '.join(one_line(each) for each in draft.found)}" if draft.found else ""
     out(f"wrote {one_line(path)}{made_from}")
     say("`mlproj check` looks it over, `mlproj run` runs it.")

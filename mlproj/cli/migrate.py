@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mlproj.cli.console import out, say, warn
+from mlproj.cli.manifest_file import refuse_to_replace, write_manifest
 from mlproj.errors import UsageError
 from mlproj.text import one_line, printable
 
@@ -27,7 +28,6 @@ def migrate(folder: Path, force: bool, stdout: bool) -> int:
       mlproj migrate wine --stdout
     """
     from mlproj.api.migration import migrate_project
-    from mlproj.files import write_atomically
 
     if not folder.is_dir():
         raise UsageError(f"no folder `{one_line(folder)}`")
@@ -35,9 +35,8 @@ def migrate(folder: Path, force: bool, stdout: bool) -> int:
     if stdout:
         out(printable(migration.text.rstrip("\n")))
     else:
-        if migration.path.exists() and not force:
-            raise UsageError(f"{one_line(migration.path)} is there already", hint="--force replaces it.")
-        write_atomically(migration.path, migration.text)
+        refuse_to_replace(migration.path, force=force)
+        write_manifest(migration.path, migration.text)
         out(f"wrote {one_line(migration.path)}")
     for each in migration.left_out:
         warn(f"not carried over: {each}")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mlproj.cli.console import coloured, out, out_json
+from mlproj.cli.mlflow_options import mlflow_options, take_mlflow_options
 from mlproj.cli.options import (
     WORDS,
     as_json,
@@ -21,6 +22,8 @@ from mlproj.cli.options import (
 from mlproj.text import one_line
 
 _EXTRA = "mlproj.extra"
+# How an option that gives a value is joined with it in one word.
+_JOINED = ("--param=", "--param-list=", "-P")
 
 
 class _RunCommand(click.Command):
@@ -47,6 +50,7 @@ class _RunCommand(click.Command):
 @click.option(
     "-P",
     "--param",
+    "--param-list",
     "params",
     multiple=True,
     metavar="NAME=VALUE",
@@ -91,7 +95,7 @@ class _RunCommand(click.Command):
     metavar="TEXT",
     help="The experiment that the run belongs to.",
 )
-@click.option("-A", "--docker-args", "docker_arguments", multiple=True, metavar="NAME=VALUE", hidden=True)
+@mlflow_options
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; repeatable.")
 @click.option("--timeout", metavar="TIME", help="How long it may take: `90s`, `2h`. Wins over the manifest's.")
 @click.option("--dry-run", is_flag=True, help="Print what would be run, and run nothing.")
@@ -145,8 +149,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
 
     if options["locked"] and options["frozen"]:
         raise UsageError("--locked and --frozen exclude each other: the one checks the lock, the other does not")
-    if options["docker_arguments"]:
-        raise UsageError("-A is for `docker run`, and this version of mlproj does not run Docker environments")
+    kind_for_mlflow = take_mlflow_options(options)
     policy = Policy(
         locked=options["locked"],
         frozen=options["frozen"],
@@ -159,7 +162,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         given=gather(options["params"], options["params_files"]),
         arguments=tuple(ctx.meta.get(_EXTRA, ())),
         policy=policy,
-        environment_kind=options["env_manager"],
+        environment_kind=options["env_manager"] or kind_for_mlflow,
         revision=options["revision"],
         keep_tree=options["keep_tree"],
         unpack_limit=size_option(options["unpack_limit"], "--unpack-limit"),
@@ -178,14 +181,14 @@ def _command_line() -> str:
 
     words, value_follows = [], False
     for word in sys.argv[1:]:
-        joined = word.startswith("-P") and len(word) > 2
-        name = word[2:] if joined else word.removeprefix("--param=")
-        if value_follows or joined or word.startswith("--param="):
-            kept = name.partition("=")[0]
-            words.append(f"{'-P' if joined else ''}{'--param=' if word.startswith('--param=') else ''}{kept}=…")
+        joined = (each for each in _JOINED if word.startswith(each) and len(word) > len(each))
+        option = next(joined, "")
+        if value_follows or option:
+            kept = word.removeprefix(option).partition("=")[0]
+            words.append(f"{option}{kept}=…")
         else:
             words.append(word)
-        value_follows = word in ("-P", "--param")
+        value_follows = word in ("-P", "--param", "--param-list")
     return shlex.join(["mlproj", *words])
 
 

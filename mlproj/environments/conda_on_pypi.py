@@ -40,8 +40,10 @@ def virtualenv_of(conda: Conda) -> tuple[Virtualenv, tuple[str, ...]]:
     left_out: list[str] = []
     named = {normalised_name(re.split(r"[\s\[=<>!~;@]", line, maxsplit=1)[0]) for line in conda.pip}
     for dependency in conda.dependencies:
-        # `numpy 1.26` is another way to write `numpy==1.26`.
-        matched = _SPECIFICATION.fullmatch(re.sub(r"^(\S+)\s+(?=\d)", r"\1==", dependency))
+        # `numpy 1.26` is another way to write `numpy==1.26`, and `numpy[version='>=1.26']` one more.
+        plain = re.sub(r"^(\S+)\s+(?=\d)", r"\1==", dependency)
+        plain = re.sub(r"\[.*?\bversion\s*=\s*['\"]?([^'\",\]]+).*\]$", r"\1", plain)
+        matched = _SPECIFICATION.fullmatch(plain)
         name = matched["name"].lower() if matched else ""
         if matched is None or _NOT_PYTHON.match(name):
             left_out.append(dependency)

@@ -124,7 +124,11 @@ def read_declared(spec: Virtualenv, folder: Path) -> Declared:
         lines.extend(project.lines)
         arguments.extend(project.arguments)
     if spec.lines:
+        for line in _logical_lines("\n".join(spec.lines)):
+            _hold_inside(line, folder)
         _read_lines("\n".join(spec.lines), folder / "python_env.yaml", found, constraining=False, including=())
+        for path in found.files:
+            _hold_inside(f"-r {path}", folder)
         lines.extend(_anchored(line, folder) for line in _logical_lines("\n".join(spec.lines)))
     index_options = [line for line in found.options if line.split(" ")[0] in _INDEX_OPTIONS]
     indexes = [*([spec.index_url] if spec.index_url else []), *spec.extra_index_urls, *spec.find_links]
@@ -171,6 +175,8 @@ def _logical_lines(text: str) -> Iterator[str]:
 def _read_file(path: Path, found: _Lines, *, constraining: bool, including: tuple[Path, ...]) -> None:
     if path in including:
         raise UsageError(f"`{one_line(path)}` includes itself")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"the requirements file `{one_line(path)}` is no regular file")
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -180,18 +186,36 @@ def _read_file(path: Path, found: _Lines, *, constraining: bool, including: tupl
     _read_lines(text, path, found, constraining=constraining, including=including)
 
 
-def _anchored(line: str, folder: Path) -> str:
-    """A line whose paths are the project's, as it can stand in a file elsewhere."""
+def _option_and_path(line: str) -> tuple[str, str | None]:
+    """The option that a line begins with, in its long form (``""`` for a package), and the path that it names."""
     matched = _OPTION.match(line) if line.startswith("-") else None
     option = _LONG_FORMS.get(matched[1], matched[1]) if matched else ""
     value = matched[2].strip().strip("'\"") if matched else line
-    if re.match(r"[a-z+]+://", value):
+    names_path = option in ("--requirement", "--constraint", "--editable", "--find-links") or (
+        not option and re.match(r"\.{0,2}/|\.{1,2}($|\[)", value) is not None
+    )
+    return option, value if names_path and not re.match(r"[a-z+]+://", value) else None
+
+
+def _anchored(line: str, folder: Path) -> str:
+    """A line whose paths are the project's, as it can stand in a file elsewhere."""
+    option, path = _option_and_path(line)
+    if path is None:
         return line
-    if option in ("--requirement", "--constraint", "--editable", "--find-links"):
-        return f"{option} {os.path.normpath(folder / value)}"
-    if not option and re.match(r"\.{0,2}/|\.{1,2}($|\[)", value):
-        return os.path.normpath(folder / value)
-    return line
+    placed = os.path.normpath(folder / path)
+    return f"{option} {placed}" if option else placed
+
+
+def _hold_inside(line: str, folder: Path) -> None:
+    """Refuse a line of an MLproject's environment that has a file outside of the project's folder read.
+
+    MLflow runs pip in another folder, so that it finds none there by a relative name either.
+    """
+    option, path = _option_and_path(line)
+    if path is None or option == "--find-links":
+        return
+    if not (folder / path.partition("[")[0]).resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"`{one_line(line)}`: it names what is outside of the project's folder")
 
 
 def _read_lines(text: str, path: Path, found: _Lines, *, constraining: bool, including: tuple[Path, ...]) -> None:

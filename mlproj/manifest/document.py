@@ -6,6 +6,7 @@ size and alias expansion can be bounded before they cost anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ DEEPEST_NESTING = 50
 MOST_NODES = 50_000
 
 KeyPath = tuple[str | int, ...]
+_PLACEHOLDER = re.compile(r"`(\{[^`{}]*\})`")
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,23 @@ class Document:
     findings: tuple[Diagnostic, ...] = ()
 
     def diagnostic(self, message: str, at: KeyPath = (), *, key: bool = False, severity: Any = "error") -> Diagnostic:
-        """A finding at the value (or the key) that ``at`` leads to, or at the nearest place above it."""
+        """A finding at the value (or the key) that ``at`` leads to, or at the nearest place above it.
+
+        Where the message is about a placeholder (`{name}`), it is the placeholder's own place in the value.
+        """
         span = self._span(at, self.keys if key else self.values)
+        if span is not None and not key and (named := _PLACEHOLDER.search(message)):
+            span = self._place_of(named[1], span)
         return Diagnostic(severity, message, str(self.path), span, self._line(span))
+
+    def _place_of(self, text: str, value: Span) -> Span:
+        """Where ``text`` first stands in the lines of a value; a block's lines begin below it."""
+        end = min((span.line for span in self.keys.values() if span.line > value.line), default=len(self.lines) + 1)
+        for number in range(value.line, end):
+            column = self.lines[number - 1].find(text, value.column - 1 if number == value.line else 0)
+            if column >= 0:
+                return Span(number, column + 1, len(text))
+        return value
 
     def _span(self, at: KeyPath, first: dict[KeyPath, Span]) -> Span | None:
         for length in range(len(at), -1, -1):

@@ -32,6 +32,8 @@ def find_manifest(folder: Path) -> Path:
     if (mlproject := find_mlproject(folder)) is not None:
         return mlproject
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if odd := next((name for name in names if name.lower() == MLFLOW_NAME.lower()), None):
+        raise UsageError(f"{one_line(folder / odd)} is no regular file, or a link to none")
     if near := nearest(MANIFEST_NAME, [name for name in names if name.endswith((".yaml", ".yml"))]):
         hint = f"There is a `{one_line(near)}`: rename it to {MANIFEST_NAME} if that is the manifest."
     else:

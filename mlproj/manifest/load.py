@@ -84,7 +84,7 @@ def _load_own(path: Path, passed_over: str | None) -> LoadedManifest:
         findings += _findings(document, error)
         declared = _valid_part(document, error)
     told: list[Diagnostic] = []
-    if passed_over is not None:
+    if passed_over is not None and not any(MIGRATED in line for line in document.lines[:1]):
         message = f"there is an `{one_line(passed_over)}` beside it, which is not read"
         told.append(document.diagnostic(message, severity="warning"))
     loaded = None if declared is None else LoadedManifest(declared, document, tuple(told))
@@ -93,6 +93,8 @@ def _load_own(path: Path, passed_over: str | None) -> LoadedManifest:
     return loaded
 
 
+# How an mlproj.yaml begins that was made from the MLproject beside it.
+MIGRATED = "by `mlproj migrate`"
 _MOST_ROUNDS = 10
 
 

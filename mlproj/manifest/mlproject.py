@@ -98,7 +98,7 @@ def _entry_points(document: Document, findings: list[Diagnostic]) -> Iterator[tu
         findings += _unknown_keys(document, place, _ENTRY_POINT_KEYS)
         parameters = dict(_parameters(document, place, entry_point.get("parameters"), findings))
         command = entry_point.get("command")
-        if not isinstance(command, str) or not command.strip():
+        if not isinstance(command, str) or not command.strip() or "\x00" in command:
             found = "there is none" if command is None else "this is none"
             where = (*place, "command") if "command" in entry_point else place
             message = f"expected a `command` as one text; {found}, so the entry point cannot be run"

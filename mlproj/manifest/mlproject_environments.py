@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
-from mlproj.manifest.document import Document, Rules, read_document
+from mlproj.manifest.document import Document, KeyPath, Rules, read_document
 from mlproj.manifest.finding import CONDA_FILE, PYTHON_ENV_FILE
 from mlproj.manifest.legacy_scalars import resolve_legacy_scalar
 from mlproj.text import one_line
@@ -16,6 +16,9 @@ from mlproj.text import one_line
 KEYS = ("python_env", "conda_env", "docker_env")
 _RULES = Rules(resolve_legacy_scalar, lenient_keys=True)
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
+_PYTHON = re.compile(r"=?=?\s*\d+(\.\d+){0,2}(\.\*)?|[<>!~]=?\s*[\d.]+(\s*,\s*[<>=!~]+\s*[\d.*]+)*")
+_EXPECTED_PYTHON = 'expected a version of Python, such as "3.11" or "3.8.13", or a range such as ">=3.9,<3.13"'
+_CONDA_PACKAGE = re.compile(r"[A-Za-z0-9_.:/-]*[A-Za-z0-9_][^\x00\n]*")
 
 
 @dataclass(frozen=True)
@@ -82,38 +85,29 @@ def _python_env(document: Document, _: str, findings: list[Diagnostic]) -> dict[
             message = f"unknown key `{one_line(key)}`: expected `python`, `build_dependencies` or `dependencies`"
             findings.append(document.diagnostic(message, (key,), key=True))
     python = data.get("python")
-    if python is not None and not isinstance(python, str):
+    if isinstance(python, (list, dict)):
+        findings.append(document.diagnostic(_EXPECTED_PYTHON, ("python",)))
+        python = None
+    elif python is not None and not isinstance(python, str):
         span = document.values[("python",)]
         python = document.lines[span.line - 1][span.column - 1 : span.column - 1 + span.length]
         message = f'a number to YAML: write it in quotes, "{python}", since MLflow refuses it as it stands'
         findings.append(document.diagnostic(message, ("python",), severity="warning"))
-    dependencies = _lines(document, "dependencies", findings)
+    dependencies = _pip_lines(document, ("dependencies",), data.get("dependencies"), findings)
     named = {_name(line) for line in dependencies}
     # MLflow installs the two one after the other, so that the later one has the last word.
-    first = [line for line in _lines(document, "build_dependencies", findings) if _name(line) not in named]
+    first = [
+        line
+        for line in _pip_lines(document, ("build_dependencies",), data.get("build_dependencies"), findings)
+        if _name(line) not in named
+    ]
     virtualenv: dict[str, Any] = {"lines": [*first, *dependencies]}
     if python is not None:
-        virtualenv |= {"python": python, "nearest_python": True}
-        if not re.fullmatch(r"[\d.]+|[<>=!~][\d.,<>=!~* ]*", python):
-            findings.append(document.diagnostic(f"`{one_line(python)}` is no version of Python", ("python",)))
+        virtualenv |= {"python": re.sub(r"^={1,2}\s*|\.\*$", "", python.strip()), "nearest_python": True}
+        if not _PYTHON.fullmatch(python.strip()):
+            message = f"{_EXPECTED_PYTHON}; found `{one_line(python)}`"
+            findings.append(document.diagnostic(message, ("python",)))
     return {"virtualenv": virtualenv}
-
-
-def _lines(document: Document, key: str, findings: list[Diagnostic]) -> list[str]:
-    value = document.data.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        findings.append(document.diagnostic(f"expected a list of requirements under `{key}`", (key,)))
-        return []
-    lines = []
-    for index, line in enumerate(value):
-        if isinstance(line, str) and "\n" not in line.strip():
-            lines.append(line.strip())
-        else:
-            message = "expected one requirement, such as `scikit-learn==1.5` or `-r requirements.txt`"
-            findings.append(document.diagnostic(message, (key, index)))
-    return lines
 
 
 def _name(line: str) -> str:
@@ -131,15 +125,33 @@ def _conda_env(document: Document, name: str, findings: list[Diagnostic]) -> dic
             findings.append(document.diagnostic(f"expected a list under `{key}`", (key,)))
             continue
         for index, item in enumerate(value or []):
-            if isinstance(item, str):
+            if isinstance(item, str) and not item.startswith("-") and _CONDA_PACKAGE.fullmatch(item.strip()):
                 conda[key].append(item.strip())
             elif key == "dependencies" and isinstance(item, dict) and list(item) == ["pip"]:
-                pip = item["pip"] or []
-                conda["pip"] += [str(line).strip() for line in pip if isinstance(pip, list)]
+                conda["pip"] += _pip_lines(document, (key, index, "pip"), item["pip"], findings)
             else:
-                message = "expected a package, or `pip:` with a list of requirements"
+                message = "expected a package such as `numpy=1.26`, or `pip:` with a list of requirements"
                 findings.append(document.diagnostic(message, (key, index)))
+    if data.get("variables"):
+        message = "the variables of a conda environment are not set in the virtualenv that is made of it"
+        findings.append(document.diagnostic(message, ("variables",), key=True, severity="warning"))
     return {"conda": conda}
+
+
+def _pip_lines(document: Document, at: KeyPath, value: Any, findings: list[Diagnostic]) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        findings.append(document.diagnostic(f"expected a list of requirements under `{at[-1]}`", at))
+        return []
+    lines = []
+    for index, line in enumerate(value):
+        if isinstance(line, str) and "\n" not in line.strip():
+            lines.append(line.strip())
+        else:
+            message = "expected one requirement, such as `scikit-learn==1.5` or `-r requirements.txt`"
+            findings.append(document.diagnostic(message, (*at, index)))
+    return lines
 
 
 def _docker(document: Document) -> Declaration:

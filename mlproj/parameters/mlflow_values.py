@@ -67,6 +67,8 @@ def _placed(parameter: Parameter, text: str, source: Given | None, around: Surro
         if not _is_uri(text):
             raise InvalidValueError(f"expected a URI, such as `s3://bucket/key`; found `{one_line(text)}`")
         return text, without_credentials(text)
+    if parameter.type == "path" and not text:
+        raise InvalidValueError("expected a path, or a URL to fetch; found an empty text")
     if parameter.type != "path":
         return text, without_credentials(text) if is_url(text) and "://" in text else text
     if is_url(text) and not text.startswith("file:"):

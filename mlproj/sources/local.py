@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,6 +14,11 @@ from mlproj.sources.git.working_tree import GitRefusal, describe_worktree, repos
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line
 
+# What a file may be called that somebody takes for a project, and that is none.
+_FOREIGN_ARCHIVES = frozenset(
+    (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".cab", ".jar", ".whl", ".deb", ".iso")
+)
+
 
 def recognises(uri: str, fetching: Fetching) -> bool:
     """Whether ``uri`` is a folder, or a file, of this machine, to be taken as it is now."""
@@ -23,14 +29,17 @@ def recognises(uri: str, fetching: Fetching) -> bool:
 def is_here(uri: str) -> bool:
     """Whether there is a folder, or a file, of this name on this machine."""
     try:
-        return "\x00" not in uri and Path(uri).expanduser().exists()
+        return bool(uri) and "\x00" not in uri and Path(uri).expanduser().exists()
     except (OSError, RuntimeError, ValueError):  # a name too long, a user that is not there
         return False
 
 
 def is_bare_repository(folder: Path) -> bool:
     """Whether a folder is a git repository without files of its own, which no project can be run in."""
-    return (folder / "objects").is_dir() and (folder / "refs").is_dir() and (folder / "HEAD").is_file()
+    try:
+        return (folder / "objects").is_dir() and (folder / "refs").is_dir() and (folder / "HEAD").is_file()
+    except OSError:  # one that may not be looked into is told of where it is read
+        return False
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -62,6 +71,11 @@ def project_folder(uri: str) -> Path:
     folder = path if path.is_dir() else path.parent
     if not is_here(str(path)) or not folder.is_dir():
         raise SourceError(f"no folder `{one_line(uri)}`")
+    if path != folder and path.suffix.lower() in _FOREIGN_ARCHIVES:
+        hint = "Known are .zip, .tar, .tar.gz, .tar.xz, .tar.zst and .tar.bz2."
+        raise SourceError(f"`{one_line(uri)}` is no archive that mlproj unpacks", hint=hint)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise SourceError(f"the folder `{one_line(folder)}` cannot be read: permission denied")
     absolute = Path.cwd() / folder
     # `..` cannot be taken out by its text alone where a link is on the way.
     return absolute.resolve() if ".." in absolute.parts else absolute

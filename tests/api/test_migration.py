@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mlproj.api.checked import checked_manifest, load_checked
 from mlproj.api.migration import migrate_project
+from mlproj.errors import UsageError
 from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import Surroundings, resolve
 from mlproj.parameters.given import from_python
@@ -118,12 +119,34 @@ entry_points:
         "the entry point `code`",
     ]
     assert text.count("# Not carried over: ") == 5
+    assert list(yaml.safe_load(text)["entry_points"]) == ["main"]
+
+
+def test_an_entry_points_name_that_reads_as_a_number_stays_a_name(tmp_path: Path) -> None:
+    text, _ = text_of(tmp_path, "entry_points: {5: {command: a}}")
+    (tmp_path / "mlproj.yaml").write_text(text)
+    assert list(load_checked(tmp_path)[0].manifest.entry_points) == ["5"]
+
+
+def test_a_uri_stays_one_with_a_scheme(tmp_path: Path) -> None:
+    text, _ = text_of(tmp_path, "entry_points: {main: {command: 'a {u}', parameters: {u: uri}}}")
+    (tmp_path / "mlproj.yaml").write_text(text)
+    entry_point = load_checked(tmp_path)[0].manifest.entry_points["main"]
+    around = Surroundings(tmp_path, tmp_path, {}, lambda url, _: Path(url))
+    assert resolve(entry_point, from_python({"u": "s3://b/k"}), around).values == {"u": "s3://b/k"}
+    with pytest.raises(UsageError, match="expected a text that matches"):
+        resolve(entry_point, from_python({"u": "data.csv"}), around)
+
+
+def test_a_project_without_entry_points_has_nothing_to_migrate(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no entry point that an mlproj.yaml could have"):
+        text_of(tmp_path, "name: x\n")
 
 
 def test_a_python_env_becomes_a_virtualenv(tmp_path: Path) -> None:
     text, left_out = text_of(
         tmp_path,
-        "python_env: env.yaml\n",
+        "python_env: env.yaml\nentry_points: {main: {command: x}}\n",
         env='python: "3.10.4"\ndependencies: [-r requirements.txt, "numpy>=1", --extra-index-url https://i.example, -c c.txt]\n',
     )
     data = yaml.safe_load(text)

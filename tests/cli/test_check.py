@@ -38,7 +38,7 @@ def test_what_no_single_value_shows_is_found_too(project: Any, cli: Any) -> None
     manifest = BROKEN.replace("dependancies", "dependencies").replace("flaot", "float")
     done = cli("check", project(manifest))
     assert done.status == 2
-    assert "5:33: error: no parameter `alhpa` for `{alhpa}` (`alpha`). Did you mean `alpha`?" in done.out
+    assert "5:34: error: no parameter `alhpa` for `{alhpa}` (`alpha`). Did you mean `alpha`?" in done.out
 
 
 def test_warnings_leave_the_status_at_0(project: Any, cli: Any) -> None:
@@ -69,7 +69,7 @@ def test_an_mlproject_is_checked_as_a_manifest_is(cli: Any, tmp_path: Path) -> N
     (tmp_path / "MLproject").write_text("name: old\nentry_points:\n  main: {command: 'echo {nope}'}\n")
     done = cli("check", tmp_path)
     assert done.status == 2
-    assert f"{tmp_path}/MLproject:3:19: error: no parameter `nope` for `{{nope}}`" in done.out
+    assert f"{tmp_path}/MLproject:3:25: error: no parameter `nope` for `{{nope}}`" in done.out
 
 
 def test_types_of_an_mlproject_are_hints_and_no_warnings(cli: Any, tmp_path: Path) -> None:

@@ -73,6 +73,19 @@ def test_another_entry_points_mistake_is_no_obstacle(wine: Path, cli: Any) -> No
 def test_a_failing_step_fails_the_run(wine: Path, cli: Any) -> None:
     done = run(cli, wine, "-e", "fails")
     assert (done.status, done.out) == (1, "")
+    assert "its command ran under `bash -e -o pipefail`, where a step that fails ends it" in done.err
+
+
+def test_what_is_refused_at_run_time_names_its_place(wine: Path, cli: Any) -> None:
+    (wine / "MLproject").write_text("entry_points: {main: {command: 'echo \"${a}\"', parameters: {a: string}}}\n")
+    done = run(cli, wine, "-P", "a=x")
+    assert (done.status, f"{wine}/MLproject: entry point `main`: `{{a}}` stands after a `$`" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("project", ["", "x.rar"])
+def test_what_is_no_project(wine: Path, cli: Any, project: str) -> None:
+    (wine / "x.rar").touch()
+    assert run(cli, wine / project if project else project).status == 2
 
 
 def test_the_manifest_may_be_named_itself(wine: Path, cli: Any) -> None:
@@ -122,9 +135,27 @@ def test_a_conda_environment_runs_as_a_virtualenv_that_says_so(wine: Path, cli: 
         assert "left out, as no Python packages: cudatoolkit=10.2" in done.err
 
 
-def test_docker_arguments_are_understood(wine: Path, cli: Any) -> None:
-    done = run(cli, wine, "-A", "gpus=all")
-    assert (done.status, "-A is for `docker run`" in done.err) == (2, True)
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["-A", "gpus=all"], "-A is for `docker run`"),
+        (["--build-image"], "it is about Docker images"),
+        (["--backend", "databricks"], "runs are local"),
+        (["-c", "x.json"], "runs are local"),
+        (["--experiment-id", "3"], "--experiment NAME"),
+        (["--run-id", "abc"], "mlproj makes the run"),
+        (["--storage-dir", "x"], "$MLPROJ_CACHE"),
+    ],
+)
+def test_what_of_mlflows_flags_is_not_to_be_had_is_said(wine: Path, cli: Any, flags: list[str], said: str) -> None:
+    done = run(cli, wine, *flags)
+    assert (done.status, said in done.err) == (2, True), done.err
+
+
+def test_more_of_mlflows_flags(wine: Path, cli: Any) -> None:
+    done = cli("run", wine, "--backend", "local", "--no-conda", "--param-list", "alpha=0.2", "--json")
+    assert done.json["environment"]["kind"] == "system"
+    assert done.json["parameters"] == {"alpha": "0.2"}
 
 
 def test_help_of_an_entry_point(wine: Path, cli: Any) -> None:
@@ -140,5 +171,12 @@ def test_migrating(wine: Path, cli: Any) -> None:
     assert (again.status, "is there already" in again.err) == (2, True)
     assert cli("migrate", wine, "--force").status == 0
     assert cli("migrate", wine, "--stdout").out == (wine / "mlproj.yaml").read_text()
+    assert "is not read" not in cli("check", wine).out  # it knows where it comes from
     (wine / "MLproject").unlink()
     assert cli("migrate", wine).status == 2
+
+
+def test_a_manifest_that_cannot_be_written(wine: Path, cli: Any) -> None:
+    (wine / "mlproj.yaml").mkdir()
+    done = cli("migrate", wine, "--force")
+    assert (done.status, f"{wine}/mlproj.yaml cannot be written" in done.err) == (125, True)

@@ -143,6 +143,13 @@ def test_a_run_that_cannot_begin_leaves_no_tree(cli: Any, repository: Path, cach
     assert trees(cache) == []
 
 
+def test_where_a_fetched_source_has_its_projects_is_said(cli: Any, repository: Path, cache: Path) -> None:
+    done = cli("run", f"file://{repository}")
+    assert done.status == 2
+    assert f"no mlproj.yaml and no MLproject in `file://{repository}`" in done.err
+    assert "There are projects in it: `#sub.dir/p x`." in done.err
+
+
 def test_a_killed_runs_tree_is_cleared_away_by_the_next(
     cli: Any, start: Callable[..., Any], repository: Path, cache: Path
 ) -> None:

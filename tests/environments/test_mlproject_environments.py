@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -36,6 +37,23 @@ def test_a_file_that_a_line_names_has_to_be_there(asking: Any) -> None:
         asking.prepare(lines=["-r nowhere.txt"])
 
 
+@pytest.mark.parametrize("line", ["-r ../more.txt", "-r /etc/hostname", "-e ..", "../pkg", "/tmp", "-c ../c.txt"])
+def test_no_line_reads_what_is_outside_of_the_project(asking: Any, project: Path, line: str) -> None:
+    (project.parent / "more.txt").write_text("pear\n")
+    with pytest.raises(UsageError, match="outside of the project's folder"):
+        asking.prepare(lines=[line])
+    (project / "inner.txt").write_text(f"{line}\n")
+    if line.startswith("-r"):
+        with pytest.raises(UsageError, match="outside of the project's folder"):
+            asking.prepare(lines=["-r inner.txt"])
+
+
+def test_a_requirements_file_that_is_a_pipe_is_no_file(asking: Any, project: Path) -> None:
+    os.mkfifo(project / "r.txt")
+    with pytest.raises(UsageError, match="is no regular file"):
+        asking.prepare(lines=["-r r.txt"])
+
+
 def test_a_python_of_the_same_minor_version_will_do(asking: Any) -> None:
     assert asking.prepare(python=f"{MINOR}.99", nearest_python=True).python == HERE
     with pytest.raises(EnvironmentBuildError, match=rf"`python: {MINOR}\.99`: no such Python was found"):
@@ -64,6 +82,7 @@ def conda(*dependencies: str, pip: tuple[str, ...] = ()) -> tuple[Any, str]:
         ("conda-forge::numpy", "numpy"),
         ("numpy 1.26", "numpy==1.26"),
         ("numpy=1.*", "numpy==1.*"),
+        ("numpy[version='>=1.0',build=py_0]", "numpy>=1.0"),
         ("pytorch=2.1", "torch==2.1.*"),
         ("cudatoolkit=10.2", None),
         ("libgcc-ng", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_a_mistake_in_one_entry_point_leaves_the_others_to_be_run(write: Write, 
     for _ in range(2):  # read, and remembered
         checked = checked_manifest(folder, tmp_path / "cache")
         assert list(checked.broken) == ["odd", "none"]
-        assert "MLproject:3:18: error: no parameter `b`" in checked.broken["odd"]
+        assert "MLproject:3:24: error: no parameter `b`" in checked.broken["odd"]
 
 
 def errors_of(folder: Path) -> str:
@@ -134,10 +135,18 @@ def errors_of(folder: Path) -> str:
         ("name: [\n", "not YAML"),
         ("a: b\n\tc: d\n", "a tab"),
         ("name: !!python/object:os.system x\n", "only plain values belong"),
+        ('entry_points: {main: {command: "a\\0b"}}\n', "expected a `command` as one text"),
     ],
 )
 def test_what_mlflow_cannot_load_is_told_with_its_place(write: Write, text: str, said: str) -> None:
     assert said in errors_of(write(text))
+
+
+def test_an_undeclared_placeholder_is_pointed_at_in_the_lines_of_a_block(write: Write) -> None:
+    folder = write(
+        "entry_points:\n  main:\n    command: |\n      echo {a} \\\n        {b}\n    parameters: {a: string}\n"
+    )
+    assert "MLproject:5:9: error: no parameter `b`" in errors_of(folder)
 
 
 def test_a_folder_outside_of_the_project_is_no_environment_file(write: Write, tmp_path: Path) -> None:
@@ -217,13 +226,48 @@ def test_an_unquoted_python_is_taken_as_it_is_written(write: Write) -> None:
         ("dependencies: six\n", "expected a list of requirements"),
         ("dependencies: [{a: b}]\n", "expected one requirement"),
         ("nonsense: 1\n", "unknown key `nonsense`"),
-        ("python: latest\n", "is no version of Python"),
+        ("python: latest\n", "expected a version of Python"),
+        ("python: [3.11]\n", "expected a version of Python"),
+        ("python: /usr/bin/python3\n", "expected a version of Python"),
     ],
 )
 def test_mistakes_in_the_environment_file_are_told_with_their_place(write: Write, text: str, said: str) -> None:
     told = errors_of(write("python_env: env.yaml\n", env=text))
     assert said in told
     assert "env.yaml:1:" in told
+
+
+@pytest.mark.parametrize("written", ["3.11", "=3.11", "==3.11", "3.11.*"])
+def test_ways_to_write_a_python(write: Write, written: str) -> None:
+    assert environment(write("python_env: env.yaml\n", env=f"python: '{written}'\n")).virtualenv.python == "3.11"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dependencies: ['--index-url=http://x']\n", "expected a package such as `numpy=1.26`"),
+        ("dependencies: ['-e ..']\n", "expected a package such as `numpy=1.26`"),
+        ("dependencies: [{pip: six}]\n", "expected a list of requirements under `pip`"),
+        ("dependencies: [{pip: [null]}]\n", "expected one requirement"),
+        ("dependencies: [{npm: [a]}]\n", "expected a package such as"),
+    ],
+)
+def test_mistakes_in_a_conda_file_are_told_with_their_place(write: Write, text: str, said: str) -> None:
+    told = errors_of(write("conda_env: env.yaml\n", env=text))
+    assert said in told
+    assert "env.yaml:1:" in told
+
+
+def test_variables_of_a_conda_file_are_told_to_be_left_out(write: Write) -> None:
+    assert "are not set" in warnings_of(write("conda_env: env.yaml\n", env="variables: {A: b}\n"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "dangling link"])
+def test_an_mlproject_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "MLproject"
+    {"folder": path.mkdir, "fifo": lambda: os.mkfifo(path), "dangling link": lambda: path.symlink_to("x")}[kind]()
+    with pytest.raises(UsageError, match="MLproject is no regular file"):
+        load_manifest(tmp_path)
 
 
 def test_docker_env_is_read(write: Write) -> None:

@@ -81,5 +81,7 @@ def test_a_path_that_is_not_there_and_a_uri_that_is_none(tmp_path: Path) -> None
     with pytest.raises(ParameterError) as caught:
         resolved(tmp_path, {"a": Parameter(type="path"), "b": Parameter(type="uri")}, "a=nowhere", "b=data/x.csv")
     assert "no file or folder `nowhere`" in str(caught.value)
+    with pytest.raises(ParameterError, match="found an empty text"):
+        resolved(tmp_path, {"a": Parameter(type="path")}, "a=")
     assert "expected a URI, such as `s3://bucket/key`; found `data/x.csv`" in str(caught.value)
     assert resolved(tmp_path, {"b": Parameter(type="uri")}, "b=s3://b/k").values == {"b": "s3://b/k"}
