@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mlproj.api.checked import manifest_folder
@@ -14,6 +15,12 @@ def release(snapshot: Snapshot) -> None:
     """Clear the tree away that a project was fetched into; one that is run where it lies stays as it is."""
     if snapshot.tree is not None:
         release_tree(snapshot.tree)
+
+
+def abandon(snapshot: Snapshot) -> None:
+    """Clear the tree away whether or not it was to be kept: nothing has run in it."""
+    if snapshot.tree is not None:
+        release_tree(replace(snapshot.tree, kept=False))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from mlproj import environments
 from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder, undeclared_manifest
 from mlproj.api.environment_choice import choose_environment
-from mlproj.api.projects import release
+from mlproj.api.projects import abandon
 from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
@@ -72,7 +72,7 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     try:
         return _resolve_in(fetched.folder, fetched, request, listener)
     except BaseException:
-        release(fetched)
+        abandon(fetched)
         raise
 
 

@@ -35,6 +35,7 @@ from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
+from mlproj.sources.git.variables import REDIRECTING
 from mlproj.text import one_line
 from mlproj.tracking.metrics_file import append_points, with_totals
 
@@ -340,6 +341,9 @@ def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:
 def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:
     """The environment variables of a command: the caller's, the environment's, the manifest's, and the secrets."""
     variables = {name: value for name, value in caller.items() if name not in environment.removed_variables}
+    if resolved.snapshot.tree is not None:
+        # A hook's variables, say, would have every git in the fetched tree work on the caller's own repository.
+        variables = {name: value for name, value in variables.items() if name not in REDIRECTING}
     variables.setdefault("PYTHONUNBUFFERED", "1")
     variables |= environment.variables
     if environment.path_entries:

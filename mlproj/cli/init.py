@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from mlproj.cli.console import out, say
-from mlproj.cli.manifest_file import refuse_to_replace, write_manifest
-from mlproj.errors import UsageError
+from mlproj.cli.manifest_file import folder_here, refuse_to_replace, write_manifest
 from mlproj.text import one_line
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.argument("named", default=".", metavar="[FOLDER]")
 @click.option(
     "-e",
     "--entry-point",
@@ -23,7 +20,7 @@ from mlproj.text import one_line
     help="An entry point and its script; repeatable.  [default: main, and a script such as train.py]",
 )
 @click.option("--force", is_flag=True, help="Replace a manifest that is there.")
-def init(folder: Path, entry_points: tuple[str, ...], force: bool) -> int:
+def init(named: str, entry_points: tuple[str, ...], force: bool) -> int:
     """Write a first mlproj.yaml from what a folder holds.
 
     It looks for a pyproject.toml, a requirements.txt, and scripts, whose argparse, click or typer options become
@@ -37,8 +34,7 @@ def init(folder: Path, entry_points: tuple[str, ...], force: bool) -> int:
     from mlproj.api.first_manifest import draft_manifest
     from mlproj.manifest.finding import MANIFEST_NAME
 
-    if not folder.is_dir():
-        raise UsageError(f"no folder `{one_line(folder)}`")
+    folder = folder_here(named)
     path = folder / MANIFEST_NAME
     refuse_to_replace(path, force=force)
     draft = draft_manifest(folder, entry_points)

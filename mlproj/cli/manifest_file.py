@@ -1,4 +1,4 @@
-"""Writing a project's manifest for `mlproj init` and `mlproj migrate`: never over one that is there, unless told to."""
+"""What `mlproj init` and `mlproj migrate` share: the folder they are for, and writing a manifest into it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from pathlib import Path
 
 from mlproj.errors import MlprojError, UsageError
 from mlproj.text import one_line
+from mlproj.urls import without_credentials
+
+
+def folder_here(text: str) -> Path:
+    """The folder of this machine that a manifest is to be written into. Raises ``UsageError`` when there is none."""
+    folder = Path(text)
+    if "\x00" not in text and folder.is_dir():
+        return folder
+    hint = (
+        "It has to be a folder of this machine: what is fetched is cleared away after use." if "://" in text else None
+    )
+    raise UsageError(f"no folder `{one_line(without_credentials(text))}`", hint=hint)
 
 
 def refuse_to_replace(path: Path, *, force: bool) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from mlproj.cli.console import out, say, warn
-from mlproj.cli.manifest_file import refuse_to_replace, write_manifest
-from mlproj.errors import UsageError
+from mlproj.cli.manifest_file import folder_here, refuse_to_replace, write_manifest
 from mlproj.text import one_line, printable
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.argument("named", default=".", metavar="[FOLDER]")
 @click.option("--force", is_flag=True, help="Replace an mlproj.yaml that is there.")
 @click.option("--stdout", is_flag=True, help="Print it, and write nothing.")
-def migrate(folder: Path, force: bool, stdout: bool) -> int:
+def migrate(named: str, force: bool, stdout: bool) -> int:
     """Write the mlproj.yaml that does what a folder's MLproject does.
 
     The MLproject stays as it is; from then on the mlproj.yaml is the one that is read. Comments in it say what could be
@@ -29,8 +26,7 @@ def migrate(folder: Path, force: bool, stdout: bool) -> int:
     """
     from mlproj.api.migration import migrate_project
 
-    if not folder.is_dir():
-        raise UsageError(f"no folder `{one_line(folder)}`")
+    folder = folder_here(named)
     migration = migrate_project(folder)
     if stdout:
         out(printable(migration.text.rstrip("\n")))

@@ -122,7 +122,7 @@ def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options:
       mlproj run                                  this folder's main entry point
       mlproj run wine -e train -P alpha=0.1       another one, with a value
       mlproj run wine -e train --help             what it takes
-      mlproj run https://host/wine.git#p --rev v1 from git
+      mlproj run URL.git#folder --rev v1          from git
       mlproj run ./wine.tar.zst                   from an archive
       mlproj run . -P features=a -P features=b    a list
       mlproj run . --locked --json > run.json     in CI
@@ -223,7 +223,7 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
 
 def _dry_run(request: Any, options: dict[str, Any]) -> int:
     from mlproj.api.dry_run import plan_as_json
-    from mlproj.api.projects import release
+    from mlproj.api.projects import abandon
     from mlproj.api.resolution import plan_environment, resolve_request
     from mlproj.cli.progress import RunDisplay
 
@@ -235,7 +235,7 @@ def _dry_run(request: Any, options: dict[str, Any]) -> int:
                 display.listener().notice(notice)
             plan = plan_as_json(resolved, plan_environment(resolved, request))
         finally:
-            release(resolved.snapshot)
+            abandon(resolved.snapshot)
     finally:
         display.close()
     if options["as_json"]:
@@ -253,7 +253,7 @@ def _print_plan(plan: dict[str, Any]) -> None:
     rows = [
         ("project", plan["project"]),
         ("entry point", plan["entry_point"]),
-        ("source", f"{source['path']}  {source['identity']}"),
+        ("source", f"{source['remote'] or source['path']}  {source['identity']}"),
         (
             "environment",
             f"{environment['kind']} {environment['key'] or ''} ({state}, {environment['packages']} packages)",

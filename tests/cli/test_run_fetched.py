@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -164,6 +165,38 @@ def test_a_killed_runs_tree_is_cleared_away_by_the_next(
     running.wait()
     assert cli("run", url, "-e", "train").status == 0
     assert trees(cache) == []
+
+
+def test_the_callers_git_session_is_not_the_trees(
+    cli: Any, repository: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
+    top = tmp_path / "asks"
+    top.mkdir()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        (top / "MLproject").write_text("entry_points: {main: {command: git rev-parse --show-toplevel}}\n")
+        subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@b", *words], cwd=top, env=environ, check=True)
+    done = cli("run", f"file://{top}", "--env-manager", "local")
+    assert done.out.startswith(f"{cache}/trees/"), done.err
+
+
+def test_a_tree_that_nothing_ran_in_is_not_kept(cli: Any, repository: Path, cache: Path) -> None:
+    url = f"file://{repository}#sub.dir/p x"
+    assert cli("run", url, "-e", "train", "--keep-tree", "--dry-run").status == 0
+    assert cli("run", url, "-e", "train", "--keep-tree", "-P", "alpha=x").status == 2
+    assert [path for path in (cache / "kept-trees").iterdir() if path.is_dir()] == []
+
+
+def test_manifests_are_written_into_folders_of_this_machine(cli: Any) -> None:
+    for command in ("migrate", "init"):
+        done = cli(command, "https://ada:secret@host.example/r.git")
+        assert (done.status, "secret" in done.err) == (2, False)
+        assert "no folder `https://host.example/r.git`" in done.err
 
 
 def test_from_python(repository: Path, cache: Path, own_home: Path) -> None:
