@@ -30,6 +30,7 @@ NOT_FOR_A_WARM_RUN = (
         "mlproj.manifest.script_options",
         "mlproj.downloads",
     ),
+    *("mlproj.parameters.bash_reader", "mlproj.parameters.code_places", "mlproj.parameters.code_words"),
     *("mlproj.parameters.shell", "mlproj.processes.strays", "mlproj.runs.compare", "mlproj.runs.filter_sql"),
     *("mlproj.runs.filter_text", "mlproj.runs.find", "mlproj.runs.query", "mlproj.runs.tags", "mlproj.runs.trash"),
     *("mlproj.tracking.client", "mlproj.tracking.metrics_outputs", "mlproj.tracking.patterns"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mlproj.manifest.load import MIGRATED
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, Manifest, Parameter, Virtualenv
 from mlproj.manifest.writing import block, flow, scalar
 from mlproj.parameters.mlflow_command import pieces_of_command, words_without_a_shell
-from mlproj.parameters.shell import check_for_bash
+from mlproj.parameters.shell import by_type, check_for_bash, check_words
 from mlproj.parameters.template import WHOLE_WORDS, Piece, Placeholder, parse_script, parse_template
 from mlproj.parameters.values import InvalidValueError, value_from_data
 from mlproj.text import one_line
@@ -142,6 +143,7 @@ def _entry_point(name: str, entry_point: EntryPoint, notes: _Notes) -> Iterator[
     if words is not None:
         command = [f"    command: {flow([_template(word) for word in words])}"]
         carried = all(_merged(parse_template(_template(word))) == _merged(word) for word in words)
+        refused = partial(_refused_words, words)
     else:
         script = f"set +u\n{_script(pieces)}"
         command = [
@@ -150,11 +152,12 @@ def _entry_point(name: str, entry_point: EntryPoint, notes: _Notes) -> Iterator[
         ]
         command += block("command", script, "    ")
         carried = _merged(parse_script(_script(pieces))) == _merged(pieces)
-        parameters = _typed_where_needed(script, parameters)
-        refusals = list(check_for_bash(script, parameters))
-        notes.left_out += [f"the entry point `{name}`: {refusal}" for refusal in refusals]
-        if refusals:
-            return
+        refused = partial(check_for_bash, script)
+    parameters = _typed_where_needed(refused, parameters)
+    refusals = list(refused(parameters))
+    notes.left_out += [f"the entry point `{name}`: {refusal}" for refusal in refusals]
+    if refusals:
+        return
     if not carried:
         notes.left_out.append(f"the entry point `{name}`: its command's braces cannot be written in an mlproj.yaml")
         return
@@ -213,13 +216,20 @@ def _number(kind: str, text: str) -> Any:
     return int(text) if kind == "int" else float(text)
 
 
-def _typed_where_needed(script: str, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+_Refused = Callable[[Mapping[str, Parameter]], Iterable[str]]
+
+
+def _refused_words(words: Sequence[Sequence[Piece]], parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    return check_words(words, by_type(parameters))
+
+
+def _typed_where_needed(refused: _Refused, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     """The parameters, those typed as hinted whose values bash or an interpreter would read as code."""
     typed = dict(parameters)
     for name, parameter in parameters.items():
         better = _better(parameter)
         alone = {other: Parameter(type="int") for other in parameters if other != name} | {name: Parameter()}
-        if better is not None and any(check_for_bash(script, alone)):
+        if better is not None and any(refused(alone)):
             typed[name] = Parameter(**better, description=parameter.description)
     return typed
 

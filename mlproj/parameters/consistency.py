@@ -96,6 +96,8 @@ def _command(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint) -> It
                 yield loaded.document.diagnostic(f"`{{{name}}}` must be a word of its own", where)
     if isinstance(entry_point.command, str):
         yield from _command_text(loaded, place, entry_point)
+    if entry_point.shell is None:
+        yield from _words_of_code(loaded, place, entry_point)
     yield from _unused_and_exposed(loaded, at, entry_point, used)
 
 
@@ -146,6 +148,19 @@ def _command_text(loaded: LoadedManifest, place: KeyPath, entry_point: EntryPoin
         for name in names_in(pieces):
             if name in WHOLE_WORDS and len(pieces) > 1:
                 yield loaded.document.diagnostic(f"`{{{name}}}` must be a word of its own", place)
+
+
+def _words_of_code(loaded: LoadedManifest, place: KeyPath, entry_point: EntryPoint) -> Iterator[Diagnostic]:
+    """The values that would be code of an interpreter that the argument vector starts."""
+    from mlproj.parameters.shell import by_type, problems_of_words
+
+    try:
+        words = [parse_template(word) for word in command_words(entry_point.command)]
+    except ValueError:
+        return  # told as such
+    for index, problem in problems_of_words(words, by_type(entry_point.parameters)):
+        where = (*place, index) if isinstance(entry_point.command, list) else place
+        yield loaded.document.diagnostic(problem, where)
 
 
 def _unused_and_exposed(

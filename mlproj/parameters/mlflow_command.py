@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from mlproj.errors import UsageError
 from mlproj.manifest.models import EntryPoint
+from mlproj.parameters.code_words import Place
 from mlproj.parameters.config import Config
 from mlproj.parameters.shell import (
     Permission,
-    Place,
     ShellTemplateError,
     check_pieces,
     ends_in_a_command,
@@ -65,7 +65,7 @@ def render_words(
         return (*entry_point.command, *more), {}, None
     pieces = pieces_of_command(entry_point)
     for problem in check_pieces(pieces, entry_point.parameters, _value_is_inert(config.values)):
-        raise ShellTemplateError(_with_value_rule(problem))
+        raise ShellTemplateError(problem)
     words = words_without_a_shell(pieces)
     if words is not None:
         return (*(_filled(word, config.values) for word in words), *more), {}, None
@@ -96,8 +96,8 @@ def problems_of(entry_point: EntryPoint) -> Iterator[str]:
 def cautions_about(entry_point: EntryPoint) -> Iterator[str]:
     """Where the command lets only some values in, since others could be executed there."""
     if isinstance(entry_point.command, str):
-        for problem in check_pieces(pieces_of_command(entry_point), entry_point.parameters, lambda *_: False):
-            yield _with_value_rule(problem)
+        nothing = Permission(lambda *_: False, _what_may_stand)
+        yield from check_pieces(pieces_of_command(entry_point), entry_point.parameters, nothing)
 
 
 def _with_expanding_documents(pieces: Sequence[Piece]) -> list[Piece]:
@@ -179,15 +179,12 @@ def _trimmed(pieces: list[Piece]) -> list[Piece]:
 def _value_is_inert(values: Mapping[str, str]) -> Permission:
     """Let in the values that cannot be code by what they are: numbers, and in code plain words."""
 
-    def permission(name: str, place: Place) -> bool:
+    def given(name: str, place: Place) -> bool:
         value = values.get(name, "")
         return _NUMBER.fullmatch(value) is not None or (place.of_code and _PLAIN_WORD.fullmatch(value) is not None)
 
-    return permission
+    return Permission(given, _what_may_stand)
 
 
-def _with_value_rule(problem: str) -> str:
-    return problem.replace(
-        "only int, float and bool parameters can stand there",
-        "only a number, or in code a word of letters, digits and `_.,:/@%+=-`, can stand there",
-    )
+def _what_may_stand(place: Place) -> str:
+    return "a number or a word of letters, digits and `_.,:/@%+=-`" if place.of_code else "a number, true or false"

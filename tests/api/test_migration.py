@@ -98,6 +98,21 @@ def test_what_stands_in_code_gets_the_type_of_its_hint(tmp_path: Path) -> None:
     assert "      a: {type: float, default: 0.5}" in text
 
 
+def test_code_of_a_command_without_a_shell_is_not_carried_over_unguarded(tmp_path: Path) -> None:
+    text, left_out = text_of(
+        tmp_path,
+        """
+entry_points:
+  main: {command: "echo {a}", parameters: {a: string}}
+  code: {command: "bash -c 'echo {a}'", parameters: {a: string}}
+  typed: {command: "bash -c 'echo {a}'", parameters: {a: {type: int, default: 1}}}
+""",
+    )
+    assert [each.split(":")[0] for each in left_out] == ["the entry point `code`"]
+    assert list(yaml.safe_load(text)["entry_points"]) == ["main", "typed"]
+    assert yaml.safe_load(text)["entry_points"]["typed"]["parameters"]["a"] == {"type": "int", "default": 1}
+
+
 def test_what_cannot_be_carried_over_is_told_in_the_file_and_beside_it(tmp_path: Path) -> None:
     text, left_out = text_of(
         tmp_path,
