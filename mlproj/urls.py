@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 # Query parameters that stand for a permission: presigned S3, GCS and Azure links, and the usual token names.
 _SECRET_QUERY = re.compile(
-    r"(?i)(x-amz-(signature|credential|security-token)|x-goog-(signature|credential)|sig|signature|token|access_token|"
+    r"(?i)(x-amz-(signature|credential|security-token)|x-goog-(signature|credential)|sig|signature|([a-z]+[_-])*token|"
     r"api_?key|key|password|secret|auth)$"
 )
 

@@ -169,7 +169,11 @@ def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surr
             offline=request.policy.offline,
         )
 
-    return Surroundings(Path.cwd(), folder, os.environ, fetch)
+    try:
+        caller = Path.cwd()
+    except FileNotFoundError:  # removed meanwhile: a project that is fetched runs all the same
+        caller = folder
+    return Surroundings(caller, folder, os.environ, fetch)
 
 
 def _seconds(duration: int | float | str | None) -> float | None:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from mlproj.errors import SourceError
 from mlproj.files import CHUNK
 from mlproj.sources.fetching import Fetching
+from mlproj.sources.shown import refuse_unescaped_credentials
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.trees import Tree, claim_tree, release_tree
 from mlproj.text import one_line
@@ -49,6 +50,8 @@ def fetch(uri: str, _: Sequence[str], fetching: Fetching) -> Snapshot:
     """
     address = _address(uri)
     assert address is not None  # recognises() said so
+    if address.is_url:
+        refuse_unescaped_credentials(uri)
     if fetching.revision is not None:
         hint = "Leave `--rev` out, or give the address of the git repository."
         raise SourceError(f"`{address.shown}` is an archive, which has no revisions", hint=hint)

@@ -11,6 +11,7 @@ from mlproj.errors import SourceError
 from mlproj.sources.digest import digest_of_folder
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.working_tree import GitRefusal, describe_worktree, repository_above
+from mlproj.sources.shown import shown_address
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line
 
@@ -51,7 +52,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     path, _, subdirectory = uri.partition("#")
     if uri.startswith("file:///"):
         folder = Path(unquote(path.removeprefix("file://")))
-        if "\x00" in str(folder) or not folder.is_dir() or (folder / ".git").exists() or is_bare_repository(folder):
+        if not is_here(str(folder)) or not folder.is_dir() or (folder / ".git").exists() or is_bare_repository(folder):
             return uri, ""
         path = str(folder)
     return (path, unquote(subdirectory)) if path and is_here(path) else (uri, "")
@@ -63,22 +64,33 @@ def project_folder(uri: str) -> Path:
     Raises ``SourceError`` when there is no such folder.
     """
     name, subdirectory = split_uri(uri)
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if subdirectory:
         from mlproj.sources.git.addresses import check_subdirectory
 
         path = path / check_subdirectory(subdirectory)
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_here(str(path)) and path.is_dir() else path.parent
     if not is_here(str(path)) or not folder.is_dir():
-        raise SourceError(f"no folder `{one_line(uri)}`")
+        raise SourceError(f"no folder `{shown_address(uri)}`")
     if path != folder and path.suffix.lower() in _FOREIGN_ARCHIVES:
         hint = "Known are .zip, .tar, .tar.gz, .tar.xz, .tar.zst and .tar.bz2."
         raise SourceError(f"`{one_line(uri)}` is no archive that mlproj unpacks", hint=hint)
     if not os.access(folder, os.R_OK | os.X_OK):
         raise SourceError(f"the folder `{one_line(folder)}` cannot be read: permission denied")
-    absolute = Path.cwd() / folder
+    try:
+        absolute = folder.absolute()
+    except FileNotFoundError:
+        hint = "Change to another folder."
+        raise SourceError("the folder that mlproj was started in is not there any more", hint=hint) from None
     # `..` cannot be taken out by its text alone where a link is on the way.
     return absolute.resolve() if ".." in absolute.parts else absolute
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~user, of a user that is not there
+        return Path(name)
 
 
 def fetch(uri: str, outputs: Sequence[str], _: Fetching) -> Snapshot:

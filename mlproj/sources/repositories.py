@@ -36,4 +36,4 @@ def fetch(uri: str, outputs: Sequence[str], fetching: Fetching) -> Snapshot:  # 
     folder = local.project_folder(path)
     if local.is_bare_repository(folder):
         return tree_of_address(address_of_folder(str(folder), subdirectory), fetching)
-    return tree_of_folder(local.project_folder(uri), fetching)
+    return tree_of_folder(folder, subdirectory, fetching)

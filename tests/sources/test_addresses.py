@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlproj.errors import SourceError
+from mlproj.sources import Fetching, take_snapshot
 from mlproj.sources.git.addresses import (
     Address,
     check_revision,
@@ -16,6 +20,7 @@ from mlproj.sources.git.addresses import (
     related_address,
     revision_asked,
 )
+from tests.sources.git_servers import Fetcher, commit
 
 
 @pytest.mark.parametrize(
@@ -60,6 +65,7 @@ def test_addresses(text: str, url: str, subdirectory: str) -> None:
         ("github:someone/wine@v1", "v1"),
         ("https://example.org/@team/wine", None),
         ("https://github.com/someone/wine/pull/7", "refs/pull/7/head"),
+        ("https://gitlab.com/a/b/wine/-/merge_requests/5/diffs", "refs/merge-requests/5/head"),
         ("https://github.com/someone/wine/pull/7/files", "refs/pull/7/head"),
     ],
 )
@@ -75,6 +81,10 @@ def test_a_revision_in_the_address(text: str, revision: str | None) -> None:
         ("https://github.com/o/r/blob/main/sub/MLproject", "https://github.com/o/r", "main/sub/MLproject"),
         ("https://github.com/o/r/blob/main/MLproject?plain=1#L3", "https://github.com/o/r", "main/MLproject"),
         ("https://github.com/o/r/tree/main/a%20b?tab=readme", "https://github.com/o/r", "main/a b"),
+        ("https://github.com/o/r/edit/main/sub/MLproject", "https://github.com/o/r", "main/sub/MLproject"),
+        ("https://github.com/o/r/blame/main/sub/MLproject", "https://github.com/o/r", "main/sub/MLproject"),
+        ("https://github.com/o/r/tree/refs/heads/main", "https://github.com/o/r", "refs/heads/main"),
+        ("https://gitlab.com/o/r/-/", "https://gitlab.com/o/r", None),
         ("https://github.com/o/r/commit/1f3c9a2b", "https://github.com/o/r", "1f3c9a2b"),
         ("https://github.com/o/r/releases/tag/v1", "https://github.com/o/r", "v1"),
         ("https://gitlab.com/a/b/c/r/-/tree/main/sub", "https://gitlab.com/a/b/c/r", "main/sub"),
@@ -83,7 +93,7 @@ def test_a_revision_in_the_address(text: str, revision: str | None) -> None:
         ("https://codeberg.org/o/r/src/branch/main/sub", "https://codeberg.org/o/r", "main/sub"),
     ],
 )
-def test_pasted_web_addresses(text: str, url: str, page: str) -> None:
+def test_pasted_web_addresses(text: str, url: str, page: str | None) -> None:
     address = parse_address(text)
     assert (address.url, address.page) == (url, page)
 
@@ -145,6 +155,89 @@ def test_what_is_refused(text: str) -> None:
     with pytest.raises(SourceError) as caught:
         parse_address(text)
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://ada:12/s3cr3t@example.invalid/x.git",
+        "http://ada:12/s3cr3t@127.0.0.1:80/x.git",
+        "http://ada:s3cr3t/y@example.invalid/x.git",
+        "http://ada:s3cr3t#y@example.invalid/x.git",
+        "http://ada:12#s3cr3t@example.invalid/x.git",
+        "http://ada:12/s3#cr3t@example.invalid/x.git",
+        "http://ada:s3cr3t?y@example.invalid/x.git",
+        "git+https://ada:s3cr3t/y@example.invalid/x.git",
+        "ssh://ada:s3cr3t/y@example.invalid/x.git",
+        "https://ada:s3cr3t/y@example.invalid/x.zip",
+        "https://ada:12/s3cr3t@example.invalid/x.zip",
+    ],
+)
+def test_a_password_with_a_slash_has_to_be_escaped(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        take_snapshot(text, (), Fetching(cache=tmp_path))
+    assert "%2F" in (caught.value.hint or "")
+    assert not re.search("ada|s3|cr3t|12", str(caught.value).replace("127.0.0.1", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.org:8443/@team/wine.git",
+        "https://example.org:8443/wine.git@feature/x",
+        "https://example.org:8443/wine.git#sub/a@b",
+        "https://example.org:8443/team/wine@v1",
+        "https://ada:s3cr3t@example.org/@team/wine.git",
+    ],
+)
+def test_an_at_that_parts_no_password(text: str) -> None:
+    assert parse_address(text).url.startswith("https://example.org")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ada:s3cr3t@host:wine.git",
+        "ada:s3cr3t@host/wine.git",
+        "ada:s3c/r3t@host/wine.git",
+        "https//ada:s3cr3t@host/wine.git",
+        "http:/ada:s3cr3t@host/wine.git",
+        "https:ada:s3cr3t@host/wine",
+        " https//ada:s3cr3t@host/wine.git",
+        "https://github.com/?private_token=s3cr3t",
+        "https://example.invalid/wine.git?private_token=s3cr3t",
+        "https://example.invalid/wine.git?ref=x&api_key=s3cr3t#sub",
+    ],
+)
+@pytest.mark.parametrize("revision", [None, "v1"])
+def test_a_mistyped_address_is_shown_without_its_password(text: str, revision: str | None, tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        take_snapshot(text, (), Fetching(cache=tmp_path, revision=revision))
+    assert not re.search("s3c|r3t", str(caught.value))
+
+
+def test_blanks_around_a_pasted_address_do_not_count(tmp_path: Path, git_fetch: Fetcher) -> None:
+    sha = commit(tmp_path / "origin", {"train.py": "1"})
+    assert git_fetch(f"  file://{tmp_path}/origin\n").commit == sha
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("https://gitlab.com/a/b/-/pipelines", "the page `pipelines`"),
+        ("https://gitlab.com/a/b/-/issues/7", "the page `issues`"),
+        ("https://github.com/a/b/issues", "the page `issues`"),
+        ("https://github.com/a/b/wiki/Home", "the page `wiki`"),
+        ("https://github.com/a/b/compare/x", "the page `compare`"),
+        ("https://raw.githubusercontent.com/a/b/main/x.py", "https://github.com/a/b/blob/main/x.py"),
+        ("https://raw.githubusercontent.com/a/b/refs/heads/main/x.py", "https://github.com/a/b/blob/main/x.py"),
+        ("https://raw.githubusercontent.com/a", "shows no revision"),
+    ],
+)
+def test_pages_that_show_no_revision(text: str, told: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_address(text)
+    assert told in str(caught.value)
 
 
 def test_an_error_shows_no_credentials() -> None:

@@ -69,13 +69,15 @@ def test_git_works_in_the_tree(repo: Path, git_fetch: Fetcher) -> None:
         ("v1~1", "v1~1", None),
         ("feature/x^", "feature/x^", None),
         ("@~1", "HEAD~1", None),
+        ("@", "HEAD", "team/main"),
+        ("v1^{}", "v1^{commit}", None),
         ("refs/pull/7/head~1", "refs/pull/7/head~1", None),
     ],
 )
 def test_revisions(repo: Path, git_fetch: Fetcher, revision: str, meant: str, branch: str | None) -> None:
     snapshot = git_fetch(url(repo), revision)
     assert snapshot.commit == git(repo, "rev-parse", meant)
-    assert (snapshot.branch, snapshot.revision) == (branch, revision)
+    assert (snapshot.branch, snapshot.revision) == (branch, revision.removesuffix("^{}"))
 
 
 def test_commits_by_their_names(repo: Path, git_fetch: Fetcher) -> None:
@@ -107,6 +109,8 @@ def test_a_tag_and_a_branch_of_one_name(repo: Path, git_fetch: Fetcher) -> None:
     [
         ("featur/x", "Did you mean `feature/x`?"),
         ("team/mian", "Did you mean `team/main`?"),
+        ("origin/feature/x", "Did you mean `feature/x`?"),
+        ("", "`--rev` is empty"),
         ("entirely-else", "It has `feature/x`"),
         ("deadbeef", "is no branch, tag or commit"),
         ("refs/pull/8/head", "is no branch, tag or commit"),
@@ -148,6 +152,7 @@ def test_a_pasted_page_is_read_against_the_branches_there_are(repo: Path, git_fe
     sha = git(repo, "rev-parse", "HEAD~3")
     assert git_fetch(f"https://github.com/someone/wine/tree/{sha}/sub.dir").commit == sha
     assert git_fetch(f"https://github.com/someone/wine/commit/{sha[:9]}").commit == sha
+    assert git_fetch("https://github.com/someone/wine/tree/refs/heads/feature/x/sub.dir").branch == "feature/x"
     assert git_fetch("https://github.com/someone/wine/pull/7").commit == git(repo, "rev-parse", "refs/pull/7/head")
     assert git_fetch(page, offline=True).commit == pasted.commit
 
@@ -159,6 +164,126 @@ def test_a_commit_that_is_there_asks_no_network(repo: Path, git_fetch: Fetcher) 
     repo.rename(repo.with_name("gone"))
     assert git_fetch(url(repo), sha).commit == sha
     assert git_fetch(url(repo), sha[:10]).commit == sha
+
+
+def head_of(tree: Path) -> str:
+    return git(tree, "rev-parse", "--abbrev-ref", "HEAD")
+
+
+def test_the_tree_s_own_git_knows_the_branch_and_the_tag(repo: Path, git_fetch: Fetcher) -> None:
+    git(repo, "tag", "light", "HEAD~1")
+    git_fetch(url(repo), git(repo, "rev-parse", "v1^{commit}"))  # the commit is there before its tag is asked for
+    for _ in range(2):
+        assert head_of(git_fetch(url(repo)).folder) == "team/main"
+        assert head_of(git_fetch(url(repo), "feature/x").folder) == "feature/x"
+        for tag in ("v1", "refs/tags/v1"):
+            tagged = git_fetch(url(repo), tag).folder
+            assert (head_of(tagged), git(tagged, "describe", "--exact-match")) == ("HEAD", "v1")
+            assert git(tagged, "cat-file", "-t", "v1") == "tag"
+        assert git(git_fetch(url(repo), "light").folder, "describe", "--tags", "--exact-match") == "light"
+    assert git(git_fetch(url(repo), "v1", offline=True).folder, "describe", "--exact-match") == "v1"
+
+
+def test_a_tree_of_an_own_folder_has_its_tags_and_its_history(repo: Path, git_fetch: Fetcher) -> None:
+    tree = git_fetch(str(repo), "team/main").folder
+    assert head_of(tree) == "team/main"
+    assert git(tree, "describe") == git(repo, "describe")
+    assert git(tree, "log", "--format=%s").split() == ["four", "three", "two", "one"]
+    assert git(git_fetch(str(repo), "v1").folder, "describe", "--exact-match") == "v1"
+
+
+def test_names_of_branches_that_a_server_makes_up_become_no_paths(tmp_path: Path) -> None:
+    from mlproj.sources.fetching import Fetching
+    from mlproj.sources.git.addresses import address_of_folder
+    from mlproj.sources.git.checkout import Names, Objects, check_out
+    from mlproj.sources.git.survey import Survey
+
+    sha = commit(tmp_path / "origin", {"train.py": "1"})
+    git_folder = tmp_path / "origin" / ".git"
+    objects = Objects(git_folder / "objects", git_folder / "shallow", git_folder / "lfs")
+    hostile = ["../../config", "a\nref: x", "a b", "-x", "x.lock", "x/../y", ".x", "x..y", "x@{1}", "x\x00"]
+    for number, name in enumerate(hostile):
+        names = Names(name, {f"refs/tags/{name}": sha, "refs/../config": sha})
+        folder = tmp_path / f"tree-{number}"
+        address = address_of_folder(str(tmp_path / "origin"))
+        check_out(objects, sha, names, Survey((), (), (), 1, 1), address, folder, Fetching(cache=tmp_path / "cache"))
+        assert (folder / ".git" / "HEAD").read_text() == f"{sha}\n"
+        assert (folder / ".git" / "packed-refs").read_text() == ""
+
+
+def test_the_limit_holds_for_an_own_folder_too(repo: Path, git_fetch: Fetcher) -> None:
+    with pytest.raises(SourceError, match="more than 5 bytes"):
+        git_fetch(str(repo), "v1", unpack_limit=5)
+
+
+def test_a_folder_that_only_the_revision_has(git_fetch: Fetcher, tmp_path: Path) -> None:
+    folder = tmp_path / "origin"
+    commit(folder, {"old/train.py": "1"})
+    git(folder, "tag", "t0")
+    git(folder, "mv", "old", "new")
+    commit(folder, {})
+    assert git_fetch(f"{folder}#old", "t0").subdirectory == "old"
+    with pytest.raises(SourceError, match="has no folder `old` at this revision"):
+        git_fetch(f"{folder}#old", "main")
+
+
+def test_an_empty_revision_is_refused_for_a_folder_too(repo: Path, git_fetch: Fetcher) -> None:
+    for empty in ("", " "):
+        with pytest.raises(SourceError, match="`--rev` is empty"):
+            git_fetch(str(repo), empty)
+
+
+def test_short_names_offline_and_after_a_force_push(repo: Path, git_fetch: Fetcher) -> None:
+    sha = str(git_fetch(url(repo), "feature/x").commit)
+    assert git_fetch(url(repo), sha[:7], offline=True).commit == sha
+    first = git(repo, "rev-parse", "HEAD~3")
+    for ref in ("refs/heads/feature/x", "refs/heads/team/main", "refs/pull/7/head"):
+        git(repo, "update-ref", ref, first)
+    git(repo, "tag", "-d", "v1")
+    git(repo, "reflog", "expire", "--expire=now", "--all")
+    git(repo, "gc", "-q", "--prune=now")
+    assert git_fetch(url(repo), sha[:8]).commit == sha
+
+
+def test_the_object_of_a_tag_offline(repo: Path, git_fetch: Fetcher) -> None:
+    tagged = git_fetch(url(repo), "v1").commit
+    assert git_fetch(url(repo), git(repo, "rev-parse", "v1"), offline=True).commit == tagged
+
+
+def test_a_short_name_that_became_a_branch_s(repo: Path, git_fetch: Fetcher) -> None:
+    short = git(repo, "rev-parse", "HEAD~3")[:7]
+    first = git_fetch(url(repo), short)
+    assert git_fetch(url(repo), short).commit == first.commit
+    git(repo, "branch", short, "HEAD")
+    now = git_fetch(url(repo), short)
+    assert (now.commit, now.branch) == (git(repo, "rev-parse", "HEAD"), short)
+
+
+def test_a_short_name_of_more_than_one_commit(git_fetch: Fetcher, tmp_path: Path) -> None:
+    folder = tmp_path / "origin"
+    commit(folder, {"train.py": "1"})
+    tree = git(folder, "rev-parse", "HEAD^{tree}")
+    by_beginning: dict[str, str] = {}
+    for number in range(2000):  # of so many, two begin alike in four digits
+        sha = git(folder, "commit-tree", "-m", str(number), tree, "-p", "HEAD")
+        if sha[:4] in by_beginning:
+            break
+        by_beginning[sha[:4]] = sha
+    git(folder, "update-ref", "refs/heads/one", sha)
+    git(folder, "update-ref", "refs/heads/other", by_beginning[sha[:4]])
+    for uri, revision in ((url(folder), sha[:4]), (str(folder), sha[:4]), (url(folder), sha[:4] + "~0")):
+        with pytest.raises(SourceError, match=f"`{sha[:4]}` is the beginning of 2 commits: .*{sha[:12]}|{sha[:12]}"):
+            git_fetch(uri, revision)
+
+
+def test_an_unknown_revision_of_an_own_folder_lists_what_there_is(
+    repo: Path, git_fetch: Fetcher, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match="no such revision, but `feature/x`"):
+        git_fetch(str(repo), "entirely-else")
+    git(tmp_path, "clone", "-q", "--depth=1", url(repo), "shallow")
+    with pytest.raises(SourceError, match="it is a shallow clone"):
+        git_fetch(str(tmp_path / "shallow"), "HEAD~1")
 
 
 def test_offline_uses_what_was_fetched_and_says_so(repo: Path, git_fetch: Fetcher) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from mlproj.errors import SourceError
 from mlproj.sources.git.web_pages import split_page
+from mlproj.sources.shown import refuse_unescaped_credentials, shown_address
 from mlproj.text import UNPRINTABLE, one_line
 
 TRANSPORTS = ("https", "http", "ssh", "git", "file")
@@ -80,7 +81,7 @@ def parse_address(text: str) -> Address:
     Raises ``SourceError`` when it is none, or one that could have git run a program or take it for an option.
     """
     if text.startswith("-") or _CONTROLS.search(text):
-        raise SourceError(f"`{_shown(text)}` is no address of a git repository", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` is no address of a git repository", hint=FORMS)
     if _HELPER.match(text):
         helper = one_line(text.partition("::")[0])
         raise SourceError(f"`{helper}::` would have git run a program: such an address is not fetched", hint=FORMS)
@@ -94,6 +95,7 @@ def parse_address(text: str) -> Address:
     if transport not in TRANSPORTS:
         known = ", ".join(TRANSPORTS)
         raise SourceError(f"`{one_line(scheme[1])}` is no transport that is fetched: {known}", hint=FORMS)
+    refuse_unescaped_credentials(text)
     return _url(transport, text, text[scheme.end() :], pip=scheme[1].lower().startswith("git+"))
 
 
@@ -133,7 +135,7 @@ def revision_asked(address: Address, revision: str | None) -> Address:
     """
     if revision is None:
         return address
-    check_revision(revision)
+    revision = check_revision(revision.removesuffix("^{}").removesuffix("^{commit}"))  # which is what tags come to
     page = address.page
     if page is not None:
         if page != revision and not page.startswith(revision + "/"):
@@ -170,13 +172,13 @@ def related_address(parent: Address, text: str) -> Address:
         if text.startswith("/") and parent.transport == "file" and not _CONTROLS.search(text):
             address = address_of_folder(text)
         if address is None:
-            raise SourceError(f"`{_shown(text)}` is no address of a git repository", hint=FORMS)
+            raise SourceError(f"`{shown_address(text)}` is no address of a git repository", hint=FORMS)
     else:
         if _CONTROLS.search(text):
-            raise SourceError(f"`{_shown(text)}` is no address of a git repository")
+            raise SourceError(f"`{shown_address(text)}` is no address of a git repository")
         address = Address(_relative(parent.url, text))
     if address.transport == "file" and parent.transport != "file":
-        raise SourceError(f"`{_shown(text)}` is on this machine, which a repository from elsewhere may not name")
+        raise SourceError(f"`{shown_address(text)}` is on this machine, which a repository from elsewhere may not name")
     if address.user is None and _server(address.url) == _server(parent.url):
         address = replace(address, user=parent.user, password=parent.password)
     return replace(address, subdirectory="", revision=None, page=None)
@@ -191,7 +193,7 @@ def _relative(base: str, text: str) -> str:
     for part in text.split("/"):
         if part == "..":
             if not any(parts):
-                raise SourceError(f"`{_shown(text)}` leads out of the server that it is relative to")
+                raise SourceError(f"`{shown_address(text)}` leads out of the server that it is relative to")
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
@@ -207,9 +209,9 @@ def _of_forge(forge: str, text: str) -> Address:
     repository, _, fragment = text.partition("#")
     repository, _, revision = repository.partition("@")
     if repository.count("/") < 1 or not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+", repository):
-        raise SourceError(f"`{_shown(text)}` is no repository: owner/repo was expected", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` is no repository: owner/repo was expected", hint=FORMS)
     if any(part in (".", "..") for part in repository.split("/")):
-        raise SourceError(f"`{_shown(text)}` is no repository: owner/repo was expected", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` is no repository: owner/repo was expected", hint=FORMS)
     url = f"{forge}/{repository.removesuffix('.git')}.git"
     return Address(url, _subdirectory(fragment), check_revision(revision) if revision else None)
 
@@ -219,11 +221,11 @@ def _scp(text: str) -> Address:
     found = _SCP.fullmatch(before)
     with_password = found is not None and found["user"] is None and re.match(r"[^/]*@[^/]*:", found["path"])
     if found is None or with_password or found["host"].startswith("-") or (found["user"] or "").startswith("-"):
-        raise SourceError(f"`{_shown(text)}` is no address of a git repository", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` is no address of a git repository", hint=FORMS)
     path, revision = _pip_revision(found["path"], False)
     path = path.rstrip("/")
     if not path or path.startswith("-"):
-        raise SourceError(f"`{_shown(text)}` names no repository", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` names no repository", hint=FORMS)
     user = f"{found['user']}@" if found["user"] else ""
     return Address(f"{user}{found['host']}:{path}", _subdirectory(fragment), revision)
 
@@ -237,25 +239,26 @@ def _url(transport: str, text: str, rest: str, *, pip: bool) -> Address:
     try:
         parts = urlsplit(f"{transport}://{host}/")
         _ = parts.port
-    except ValueError as error:
-        raise SourceError(f"`{_shown(text)}` is no address: {one_line(error)}", hint=FORMS) from None
+    except ValueError:  # whose text may hold a password that was taken for a port
+        shown = shown_address(text)
+        raise SourceError(f"`{shown}` is no address: its server or its port is none", hint=FORMS) from None
     bad_host = transport != "file" and (not parts.hostname or host.startswith("-") or re.search(r"[\s\"'\\<>|]", host))
     if bad_host or unquote(user).startswith("-") or _CONTROLS.search(unquote(userinfo + host)):
-        raise SourceError(f"`{_shown(text)}` names no server", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` names no server", hint=FORMS)
     path, revision = _pip_revision(path, pip)
     page, is_file = None, False
     if transport in ("https", "http"):
-        path, page, is_file = split_page(path)
+        path, page, is_file = split_page(host.lower(), path)
         if query and "." in host and page is None and host.lower() not in ("github.com", "gitlab.com", "bitbucket.org"):
-            raise SourceError(f"`{_shown(text)}` has a query (?…), which an address of a repository has not")
+            raise SourceError(f"`{shown_address(text)}` has a query (?…), which an address of a repository has not")
     elif query:
         path += "?" + query
     path = path.rstrip("/")
     if not slash or not path or path.startswith("-") or "\n" in unquote(path):
-        raise SourceError(f"`{_shown(text)}` names no repository", hint=FORMS)
+        raise SourceError(f"`{shown_address(text)}` names no repository", hint=FORMS)
     keeps_user = transport == "ssh" and user
     url = f"{transport}://{user + '@' if keeps_user else ''}{host.lower()}/{path}"
-    if page is not None and page.startswith("refs/pull/"):
+    if page is not None and page.startswith(("refs/pull/", "refs/merge-requests/")):
         page, revision = None, page
     if page is not None:
         check_subdirectory(page)
@@ -280,9 +283,3 @@ def _subdirectory(fragment: str) -> str:
 def _joined(one: str, other: str) -> str:
     joined = str(PurePosixPath(one, other))
     return "" if joined == "." else joined
-
-
-def _shown(text: str) -> str:
-    """``text`` without what may be credentials in it."""
-    shown = re.sub(r"//[^/#]*@", "//", text)
-    return one_line(re.sub(r"^[^@/:]*:[^@/]*@", "", shown))

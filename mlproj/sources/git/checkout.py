@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlproj.errors import SourceError
+from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.addresses import Address
+from mlproj.sources.git.lfs import AS_POINTERS, has_git_lfs, put_content_in_place
 from mlproj.sources.git.process import ask_git, git_environment
 from mlproj.sources.git.survey import Survey
-from mlproj.text import one_line, plural
+from mlproj.text import one_line
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_LARGEST_POINTER = 1024
+# The names that git accepts for a branch or a tag.
+_REF = re.compile(
+    r"(?!.*(\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$))refs/(heads|tags)/[^-.\x00-\x20\x7f~^:?*\[\\][^\x00-\x20\x7f~^:?*\[\\]*"
+)
 _MANIFESTS = frozenset(("mlproj.yaml", "mlproj.yml", "mlproject"))
 
 
@@ -28,19 +33,30 @@ class Objects:
     lfs: Path
 
 
-def check_out(objects: Objects, commit: str, survey: Survey, address: Address, folder: Path) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Names:
+    """What a tree's own git calls its commit: the branch that it is on, and refs with the objects they name."""
+
+    branch: str | None = None
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_out(
+    objects: Objects, commit: str, names: Names, survey: Survey, address: Address, folder: Path, fetching: Fetching
+) -> tuple[str, ...]:
     """Put the files of ``commit`` into ``folder`` with a ``.git`` of their own, and give what there is to tell.
 
     Raises ``GitFailed``, and ``SourceError`` for files that cannot be as they should.
     """
-    _begin_work_tree(objects, commit, address, folder)
-    has_lfs = shutil.which("git-lfs") is not None
-    environment = git_environment(address, _lfs_settings() if has_lfs else None)
-    # The tree's own repository is found by being there, and none above it: variables that name it would lead astray
-    # a git-lfs that works on a remote of this machine too.
-    environment |= {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
-    ask_git(["read-tree", "--reset", "-u", commit], environment, folder)
-    return _lfs_notes(survey, environment, folder, has_lfs=has_lfs)
+    _begin_work_tree(objects, commit, names, address, folder)
+
+    def environment(settings: Mapping[str, str]) -> dict[str, str]:
+        # The tree's own repository is found by being there, and none above it: variables that name it would lead
+        # astray a git-lfs that works on a remote of this machine too.
+        return git_environment(address, settings) | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
+
+    ask_git(["read-tree", "--reset", "-u", commit], environment(AS_POINTERS), folder)
+    return put_content_in_place(survey, address, folder, environment, fetching.unpack_limit, fetching.report)
 
 
 def project_folder_in(tree: Path, subdirectory: str) -> Path:
@@ -79,17 +95,25 @@ def _within(path: Path, top: Path) -> bool:
     return resolved.is_relative_to(top) and not resolved.is_relative_to(own_git)
 
 
-def _begin_work_tree(objects: Objects, commit: str, address: Address, folder: Path) -> None:
+def _begin_work_tree(objects: Objects, commit: str, names: Names, address: Address, folder: Path) -> None:
     """The repository of a work tree, with the objects of another: a ``git init`` that costs no process."""
     own = folder / ".git"
     for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
         (own / name).mkdir(parents=True)
     (own / "objects/info/alternates").write_bytes(_quoted(objects.folder) + b"\n")
-    (own / "HEAD").write_text(f"{commit}\n")
+    branch = f"refs/heads/{names.branch}"
+    refs = {ref: target for ref, target in names.refs.items() if _REF.fullmatch(ref)}
+    on_branch = names.branch is not None and _REF.fullmatch(branch) is not None
+    refs |= {branch: commit} if on_branch else {}
+    (own / "HEAD").write_bytes(os.fsencode(f"ref: {branch}\n" if on_branch else f"{commit}\n"))
+    # In one file: no name that a server gives becomes a path.
+    (own / "packed-refs").write_bytes(os.fsencode("".join(f"{refs[ref]} {ref}\n" for ref in sorted(refs))))
     url, storage = _escaped(address.url), _escaped(str(objects.lfs))
     version, extensions = (1, "[extensions]\n\tobjectFormat = sha256\n") if len(commit) == 64 else (0, "")
     core = f"repositoryFormatVersion = {version}\n\tbare = false\n\tautocrlf = false\n\thooksPath = /dev/null\n"
     quiet = "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+    if not has_git_lfs():  # nor does a git of the project's then fail on the user's configuration of it
+        quiet += '[filter "lfs"]\n\tprocess =\n\tsmudge =\n\tclean =\n\trequired = false\n'
     (own / "config").write_text(
         f'[core]\n\t{core}{extensions}[remote "origin"]\n\turl = "{url}"\n[lfs]\n\tstorage = "{storage}"\n{quiet}',
         encoding="utf-8",
@@ -110,43 +134,3 @@ def _quoted(path: Path) -> bytes:
     if not raw.startswith(b'"') and b"\n" not in raw:
         return raw
     return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
-
-
-def _lfs_settings() -> dict[str, str]:
-    return {
-        "filter.lfs.process": "git-lfs filter-process",
-        "filter.lfs.smudge": "git-lfs smudge -- %f",
-        "filter.lfs.clean": "git-lfs clean -- %f",
-        "filter.lfs.required": "true",
-    }
-
-
-def _lfs_notes(survey: Survey, environment: Mapping[str, str], folder: Path, *, has_lfs: bool) -> tuple[str, ...]:
-    if not any(_names_lfs(folder / name) for name in survey.attributes):
-        return ()
-    listed = ask_git(["ls-files", "-z", "--", ":(attr:filter=lfs)"], environment, folder)
-    names = [name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name]
-    pointers = [name for name in names if _is_pointer(folder / name)]
-    if not pointers:
-        return ()
-    few = ", ".join(f"`{one_line(name)}`" for name in pointers[:3]) + (", …" if len(pointers) > 3 else "")
-    why = "GIT_LFS_SKIP_SMUDGE is set" if has_lfs else "install git-lfs and run again"
-    return (
-        f"{plural(len(pointers), 'file')} kept by Git LFS came as the pointer only, without content ({few}): {why}",
-    )
-
-
-def _names_lfs(attributes: Path) -> bool:
-    try:
-        return not attributes.is_symlink() and b"filter=lfs" in attributes.read_bytes()
-    except OSError:
-        return False
-
-
-def _is_pointer(path: Path) -> bool:
-    try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST_POINTER:
-            return False
-        return path.read_bytes().startswith(_LFS_POINTER)
-    except OSError:
-        return False

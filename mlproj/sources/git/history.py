@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from mlproj.errors import SourceError
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.addresses import Address
 from mlproj.sources.git.mirror import REMOTE, Mirror, alone, begin_repository, fetch_into, inside
 from mlproj.sources.git.process import GitFailed, ask_git, git_environment
-from mlproj.sources.git.refs import Choice
+from mlproj.sources.git.refs import Choice, ambiguous, commits_told
 
 _GRAPH = "--filter=tree:0"
 
@@ -36,28 +38,53 @@ def commit_before(mirror: Mirror, base: Choice, steps: str, fetching: Fetching) 
 
 
 def commit_named(mirror: Mirror, beginning: str, length: int, fetching: Fetching) -> str | None:
-    """The one commit whose name begins with these digits; ``None`` when there is none, or more than one.
+    """The one commit whose name begins with these digits; ``None`` when there is none.
 
-    Raises ``GitFailed``.
+    Raises ``GitFailed``, and ``SourceError`` when there are more.
     """
     with alone(mirror, fetching):
         begin_repository(mirror.history, length)
         shallow = ["--unshallow"] if (mirror.history / "shallow").exists() else []
         everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
         fetch_into(mirror, mirror.history, [_GRAPH, *shallow, "--", REMOTE, *everything], fetching)
-        return _look_up(mirror, beginning)
+        environment = inside(mirror, mirror.history) | {"GIT_ALLOW_PROTOCOL": "none"}
+        return _only_commit(beginning, environment, mirror.history)
 
 
 def commit_on_this_machine(address: Address, revision: str) -> str | None:
     """What ``revision`` means in a repository on this machine, in which git can look without copying its history."""
-    top = Path(unquote(address.url.removeprefix("file://")))
-    own = top / ".git" if (top / ".git").is_dir() else top
-    environment = git_environment() | {"GIT_DIR": str(own)}
     arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     try:
-        return ask_git(arguments, environment, Path("/")).decode().strip()
+        return ask_git(arguments, _on_this_machine(address), Path("/")).decode().strip()
     except GitFailed:
         return None
+
+
+def commit_named_on_this_machine(address: Address, beginning: str) -> str | None:
+    """The one commit of a repository on this machine whose name begins with these digits, if there is one.
+
+    Raises ``SourceError`` when there are more.
+    """
+    try:
+        return _only_commit(beginning, _on_this_machine(address), Path("/"))
+    except GitFailed:
+        return None
+
+
+def _on_this_machine(address: Address) -> dict[str, str]:
+    top = Path(unquote(address.url.removeprefix("file://")))
+    own = top / ".git" if (top / ".git").is_dir() else top
+    return git_environment() | {"GIT_DIR": str(own)}
+
+
+def _only_commit(beginning: str, environment: Mapping[str, str], cwd: Path) -> str | None:
+    objects = ask_git(["rev-parse", f"--disambiguate={beginning}"], environment, cwd).decode().split()
+    # Of a tag's own name, the commit that it stands for; files and folders fall out here.
+    asked = "".join(f"{each}^{{commit}}\n" for each in objects).encode()
+    commits = commits_told(ask_git(["cat-file", "--batch-check"], environment, cwd, asked))
+    if len(commits) > 1:
+        raise SourceError(ambiguous(beginning, commits), hint="More of its digits say which is meant.")
+    return commits[0] if commits else None
 
 
 def _look_up(mirror: Mirror, revision: str) -> str | None:

@@ -15,12 +15,21 @@ from mlproj.files import sha256_of_text, write_atomically
 from mlproj.locks import try_exclusive, wait_exclusive
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.addresses import Address
-from mlproj.sources.git.process import GitFailed, ask_git, git_environment, transfer
+from mlproj.sources.git.process import GitFailed, ask_git, can_ask, git_environment, transfer
 from mlproj.sources.git.refs import Choice, Refs, parse_listing
 from mlproj.sources.git.survey import Survey, dump_survey, load_survey, survey
 
 _REFUSED = re.compile(
     r"(?i)not our ref|unadvertised object|no such remote ref|couldn't find remote ref|shallow|bad object"
+)
+# What git says of repositories that are broken on this machine.
+_DAMAGED = re.compile(
+    r"(?i)corrupt|packfile .* (cannot|does not|is far)|inflate:|garbage at end|object file .* is empty|"
+    r"unable to find alternate|loose object|unable to (open|read) .*\.git/objects|unexpected line in|bad shallow|"
+    r"shallow file (has changed|is empty)|unable to resolve HEAD|invalid HEAD"
+)
+_NOT_DAMAGED = re.compile(
+    r"(?i)no space left|disk quota|permission denied|read-only|too many open files|ended by signal"
 )
 # No name that anybody's configuration has a remote of.
 REMOTE = "mlproj-source"
@@ -92,7 +101,10 @@ def first_clone(mirror: Mirror, fetching: Fetching) -> Choice | None:
 
 def _tip(folder: Path) -> tuple[str, str | None] | None:
     """The commit and the branch of a clone that was just made; read here, since another git costs a tenth of one."""
-    head = (folder / "HEAD").read_text(encoding="utf-8", errors="surrogateescape").strip()
+    try:
+        head = (folder / "HEAD").read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except FileNotFoundError:
+        raise GitFailed("fatal: git ended well, and made no repository") from None
     if not head.startswith("ref: "):
         return head, None
     ref = head.removeprefix("ref: ")
@@ -105,31 +117,56 @@ def _tip(folder: Path) -> tuple[str, str | None] | None:
     return None
 
 
-def obtain(mirror: Mirror, commit: str, ref: str | None, fetching: Fetching) -> tuple[str, Survey]:
-    """Have the mirror hold ``commit`` whole, and give it with its survey; ``ref`` is one that leads to it.
+def obtain(mirror: Mirror, choice: Choice, fetching: Fetching) -> tuple[str, Survey]:
+    """Have the mirror hold the commit of ``choice`` whole, and give it with its survey.
 
     An annotated tag's own name gives the commit that it stands for. Raises ``GitFailed``.
     """
+    commit = choice.commit
     known = survey_of(mirror, commit)
-    if known is not None:
+    has_tag = choice.tag is None or fetching.offline or holds_tag(mirror, choice.tag)
+    if known is not None and has_tag:
         return commit, known
     with alone(mirror, fetching):
         known = survey_of(mirror, commit)  # another run may have fetched it while this one waited
         if known is not None:
+            with suppress(GitFailed):  # the commit is what has to be there
+                arguments = ["--depth=1", "--", REMOTE, *_tag_of(choice)]
+                if not has_tag:
+                    fetch_into(mirror, mirror.folder, arguments, fetching)
             return commit, known
         begin_repository(mirror.folder, len(commit))
         within = inside(mirror, mirror.folder)
-        _fetch_commit(mirror, commit, ref, within, fetching)
+        _fetch_commit(mirror, choice, within, fetching)
         peeled = ask_git(["rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}"], within, mirror.folder)
         commit = peeled.decode().strip()
         return commit, _keep(mirror, mirror.folder, commit, fetching)
 
 
-def _fetch_commit(mirror: Mirror, commit: str, ref: str | None, within: Mapping[str, str], fetching: Fetching) -> None:
+def holds_tag(mirror: Mirror, tag: str) -> bool:
+    """Whether the mirror has the object of an annotated tag."""
+    try:
+        return (mirror.folder / "refs" / "annotated" / tag).read_text().strip() == tag
+    except OSError:
+        return False
+
+
+def commits_held(mirror: Mirror, beginning: str) -> list[str]:
+    """The commits that the mirror holds whole whose names begin with these digits."""
+    return [path.stem for path in (mirror.folder / "surveys").glob(f"{beginning.lower()}*.json")]
+
+
+def _tag_of(choice: Choice) -> list[str]:
+    return [f"+{choice.ref}:refs/annotated/{choice.tag}"] if choice.tag is not None else []
+
+
+def _fetch_commit(mirror: Mirror, choice: Choice, within: Mapping[str, str], fetching: Fetching) -> None:
     """By its name, which newer servers answer to; by the ref that leads to it; else by fetching all that there is."""
+    commit, ref = choice.commit, choice.ref
     target = f"refs/commits/{commit}"
     everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *([f"+{ref}:{target}"] if ref else [])]
-    ways = [["--depth=1", "--", REMOTE, f"+{commit}:{target}"]]
+    ways = [["--depth=1", "--", REMOTE, f"+{commit}:{target}", *_tag_of(choice)]] if choice.tag is not None else []
+    ways += [["--depth=1", "--", REMOTE, f"+{commit}:{target}"]]
     ways += [["--depth=1", "--", REMOTE, f"+{ref}:{target}"]] if ref else []
     ways += [["--", REMOTE, *everything]]
     for way in ways:
@@ -139,7 +176,8 @@ def _fetch_commit(mirror: Mirror, commit: str, ref: str | None, within: Mapping[
             options = [*_OBTAIN, *(["--unshallow"] if shallow else [])]
             _transfer(mirror, [_git_dir(mirror.folder), "fetch", *options, *way], within, mirror.folder, fetching)
         except GitFailed as failure:
-            if way is ways[-1] or not _REFUSED.search(failure.said):
+            damaged_tag = choice.tag is not None and way is ways[0] and "fsck" in failure.said
+            if way is ways[-1] or not (damaged_tag or _REFUSED.search(failure.said)):
                 raise
         if _holds(mirror, commit, within):
             return
@@ -154,14 +192,34 @@ def _holds(mirror: Mirror, commit: str, within: Mapping[str, str]) -> bool:
     return True
 
 
+def is_damaged(mirror: Mirror, failure: GitFailed) -> bool:
+    """Whether git complains of the mirror itself: of what is in its files, or of one of them by its path."""
+    if _NOT_DAMAGED.search(failure.said):
+        return False
+    try:
+        if (mirror.folder / "shallow").stat().st_size == 0:  # git takes it for a history that is cut off nowhere
+            return True
+    except OSError:
+        pass
+    return _DAMAGED.search(failure.said) is not None or f"/{mirror.folder.stem}." in failure.said
+
+
 def discard(mirror: Mirror, fetching: Fetching) -> None:
-    """Remove a mirror that turned out to be damaged."""
+    """Remove a mirror that turned out to be damaged, and the history beside it."""
     with alone(mirror, fetching):
         aside = mirror.folder.with_suffix(".damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        with suppress(FileNotFoundError):
-            mirror.folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
+        for place in (mirror.folder, mirror.history):
+            _remove(aside)
+            with suppress(FileNotFoundError):
+                place.rename(aside)
+            _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def begin_repository(folder: Path, length: int) -> None:
@@ -220,7 +278,8 @@ def _transfer(
     mirror: Mirror, arguments: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, fetching: Fetching
 ) -> None:
     name = mirror.address.name
-    fetching.report(f"fetching {name}")
+    if not can_ask():  # a spinner would write over the question for a password
+        fetching.report(f"fetching {name}")
     cwd.mkdir(parents=True, exist_ok=True)
     running = mirror.folder.with_suffix(".running")
     try:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from mlproj.errors import SourceError
 from mlproj.sources.git.addresses import Address
 from mlproj.sources.git.variables import REDIRECTING
+from mlproj.text import one_line
 
 # Faults of old repositories, by tools that wrote sloppy objects: nothing that git follows depends on them.
 _HARMLESS = (
@@ -56,6 +60,10 @@ _CREDENTIALS = (
     '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$MLPROJ_GIT_USER" "$MLPROJ_GIT_PASSWORD"; }; f'
 )
 _PROGRESS = re.compile(r"(?:remote: )?([A-Z][a-z]+ [a-z]+): +(\d+)% ")
+
+
+# The git that each thread waits for, by which one that is not needed any more can be ended from another.
+_RUNNING: dict[int | None, subprocess.Popen[bytes]] = {}
 
 
 class GitFailed(Exception):  # noqa: N818  explained to the user by git_failures
@@ -106,30 +114,54 @@ def git_environment(address: Address | None = None, settings: Mapping[str, str] 
     return variables
 
 
-def ask_git(arguments: Sequence[str | Path], environment: Mapping[str, str], cwd: Path) -> bytes:
+def ask_git(
+    arguments: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, stdin: bytes | None = None
+) -> bytes:
     """Run git to its end and give what it wrote to stdout.
 
-    Raises ``GitFailed``, and ``SourceError`` when there is no git.
+    Raises ``GitFailed``, and ``SourceError`` when git cannot be started.
     """
-    with _started():
-        finished = subprocess.run(
-            ["git", *map(str, arguments)],
-            cwd=cwd,
-            env=environment,
-            stdin=None if can_ask() else subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            start_new_session=not can_ask(),
-        )
-    if finished.returncode != 0:
-        raise GitFailed(finished.stderr.decode("utf-8", "replace"))
-    return finished.stdout
+    given = subprocess.PIPE if stdin is not None else None if can_ask() else subprocess.DEVNULL
+    with _running(arguments, environment, cwd, stdin=given, stderr=subprocess.PIPE) as process:
+        told, said = process.communicate(stdin)
+        _check(process.returncode, said.decode("utf-8", "replace"))
+    return told
 
 
-def git_version() -> tuple[int, ...]:
-    """The version of the git that is installed: ``(2, 39)``."""
-    told = re.search(r"(\d+)\.(\d+)", ask_git(["--version"], os.environ, Path("/")).decode("utf-8", "replace"))
-    return (int(told[1]), int(told[2])) if told else (0, 0)
+def watch_git(
+    arguments: Sequence[str | Path],
+    environment: Mapping[str, str],
+    cwd: Path,
+    stdin: bytes,
+    complaint: Callable[[], str | None],
+) -> None:
+    """Run git to its end, asking every now and then whether there is a ``complaint`` for which to end it early.
+
+    Raises ``GitFailed``, and ``SourceError`` when git cannot be started.
+    """
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        options = {"stdin": given.fileno(), "stdout": subprocess.DEVNULL}
+        with _running(arguments, environment, cwd, **options, stderr=told) as process:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+                said = complaint() if process.poll() is None else None
+                if said is not None:
+                    _end(process)
+                    raise GitFailed(f"fatal: {said}")
+            told.seek(0)
+            _check(process.returncode, told.read().decode("utf-8", "replace"))
+
+
+def git_version() -> tuple[int, ...] | None:
+    """The version of the git that is installed: ``(2, 39)``; ``None`` when it does not tell."""
+    try:
+        told = re.search(rb"(\d+)\.(\d+)", ask_git(["--version"], os.environ, Path("/")))
+    except GitFailed:
+        return None
+    return (int(told[1]), int(told[2])) if told else None
 
 
 def read_git(arguments: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, end: bytes) -> Iterator[bytes]:
@@ -137,25 +169,18 @@ def read_git(arguments: Sequence[str | Path], environment: Mapping[str, str], cw
 
     Raises ``GitFailed``.
     """
-    argv = ["git", *map(str, arguments)]
     with (
         tempfile.TemporaryFile() as told,
-        subprocess.Popen(
-            argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told
-        ) as process,
+        _running(arguments, environment, cwd, stdin=subprocess.DEVNULL, stderr=told) as process,
     ):
         assert process.stdout is not None
-        try:
-            pending = b""
-            while chunk := process.stdout.read1(1 << 20):  # type: ignore[attr-defined]
-                *parts, pending = (pending + chunk).split(end)
-                yield from parts
-        except BaseException:
-            process.kill()
-            raise
+        pending = b""
+        while chunk := process.stdout.read1(1 << 20):  # type: ignore[attr-defined]
+            *parts, pending = (pending + chunk).split(end)
+            yield from parts
         if process.wait() != 0:
             told.seek(0)
-            raise GitFailed(told.read().decode("utf-8", "replace"))
+            _check(process.returncode, told.read().decode("utf-8", "replace"))
 
 
 def transfer(
@@ -169,22 +194,15 @@ def transfer(
 
     ``on_start`` is told its process's id, by which one that outlives a killed mlproj can be found.
 
-    Raises ``GitFailed``, and ``SourceError`` when there is no git.
+    Raises ``GitFailed``, and ``SourceError`` when git cannot be started.
     """
-    with _started():
-        process = subprocess.Popen(
-            ["git", *map(str, arguments)],
-            cwd=cwd,
-            env=environment,
-            stdin=None if can_ask() else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=not can_ask(),
-        )
-    assert process.stderr is not None
-    said: list[str] = []
-    try:
+    given = None if can_ask() else subprocess.DEVNULL
+    with _running(
+        arguments, environment, cwd, stdin=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
         on_start(process.pid)
+        said: list[str] = []
         pending = b""
         while chunk := os.read(process.stderr.fileno(), 65536):
             lines = re.split(rb"[\r\n]", pending + chunk)
@@ -196,30 +214,93 @@ def transfer(
                 elif text:
                     said = [*said[-200:], text]
         said.append(pending.decode("utf-8", "replace"))
-        status = process.wait()
+        _check(process.wait(), "\n".join(said))
+
+
+def end_git_of(thread: threading.Thread) -> None:
+    """Have a thread of this process end soon that may be waiting for a git, and wait for that."""
+    while thread.is_alive():
+        process = _RUNNING.get(thread.ident)
+        if process is not None:
+            _end(process)
+        thread.join(0.05)
+
+
+@contextlib.contextmanager
+def _running(
+    arguments: Sequence[str | Path],
+    environment: Mapping[str, str],
+    cwd: Path,
+    *,
+    stdin: int | None,
+    stderr: int | IO[bytes],
+    stdout: int = subprocess.PIPE,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A git that does not outlive the ``with`` block, nor do the programs that it has started."""
+    try:
+        process = subprocess.Popen(
+            ["git", *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            # At a terminal git stays in the foreground, where it and ssh can ask for passwords.
+            start_new_session=not can_ask(),
+        )
+    except OSError as error:
+        raise _not_started(error) from None
+    _RUNNING[threading.get_ident()] = process
+    try:
+        yield process
+    except GitFailed:
+        raise
     except BaseException:
         _end(process)
         raise
     finally:
-        process.stderr.close()
+        _RUNNING.pop(threading.get_ident(), None)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        if process.poll() is None or process.returncode < 0:
+            _end(process)
+
+
+def _check(status: int, said: str) -> None:
+    if status < 0:
+        said += f"\nfatal: git was ended by signal {-status}"
     if status != 0:
-        raise GitFailed("\n".join(said))
+        raise GitFailed(said)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    import signal
-
-    with contextlib.suppress(ProcessLookupError):
+    """End git and what it has started: gently first, since git then removes its scratch files."""
+    group = [] if not can_ask() else _descendants(process.pid)
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if can_ask():
-            process.terminate()
+            for each in group:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, number)
+            process.send_signal(number)
         else:
-            os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
 
 
-@contextlib.contextmanager
-def _started() -> Iterator[None]:
+def _descendants(number: int) -> list[int]:
+    import psutil
+
     try:
-        yield
-    except FileNotFoundError:
-        raise SourceError("git is not installed", hint="Projects in git repositories are fetched by git.") from None
+        return [each.pid for each in psutil.Process(number).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _not_started(error: OSError) -> SourceError:
+    hint = "Projects in git repositories are fetched by git."
+    if isinstance(error, FileNotFoundError) and error.filename == "git":
+        return SourceError("git is not installed", hint=hint)
+    return SourceError(f"git cannot be started: {one_line(error)}", hint=hint)

@@ -8,13 +8,14 @@ from mlproj.errors import SourceError
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.addresses import Address, at_page
 from mlproj.sources.git.failures import explained, is_unreachable, reason_of
-from mlproj.sources.git.history import commit_before, commit_named, commit_on_this_machine
-from mlproj.sources.git.memory import Memory, names_remembered, remember, remembered
-from mlproj.sources.git.mirror import Mirror, first_clone, list_refs
+from mlproj.sources.git.history import commit_before, commit_named, commit_named_on_this_machine, commit_on_this_machine
+from mlproj.sources.git.memory import Memory, commit_of_tag, names_remembered, remember, remembered
+from mlproj.sources.git.mirror import Mirror, commits_held, discard, first_clone, is_damaged, list_refs
 from mlproj.sources.git.process import GitFailed
 from mlproj.sources.git.refs import (
     Choice,
     Refs,
+    ambiguous,
     choose,
     is_full_sha,
     listing_of,
@@ -48,22 +49,37 @@ def find_commit(mirror: Mirror, fetching: Fetching) -> Found:
         address = at_page(address, address.page.partition("/")[0])
     if address.revision is not None and is_full_sha(address.revision):
         known = remembered(mirror, address.revision.lower())  # of a tag's own SHA, the commit that it stands for
-        return Found(address, known.choice if known else Choice(address.revision.lower()))
+        by_tag = commit_of_tag(mirror, address.revision.lower()) if known is None else known.choice
+        return Found(address, by_tag or Choice(address.revision.lower()))
     asked = address.page if address.page is not None else address.revision or ""
     known = remembered(mirror, asked)
-    if known is not None and known.choice.ref is None and not fetching.refresh:
+    # A short name may have become a branch's by now; steps back from a commit's whole name stay where they lead.
+    for_ever = known is not None and known.choice.ref is None and not may_be_short_sha(asked)
+    if known is not None and for_ever and not fetching.refresh:
         return Found(address, known.choice, from_memory=True)
     if fetching.offline:
+        held = commits_held(mirror, asked) if known is None and may_be_short_sha(asked) else []
+        if len(held) > 1:
+            raise SourceError(ambiguous(asked, held), hint="More of its digits say which is meant.")
+        if held:
+            return Found(address, Choice(held[0]), from_memory=True)
         return _from_memory(mirror, known, asked, "--offline was given")
     try:
-        found = _asked_of_repository(mirror, address, fetching)
+        try:
+            return _asked_of_repository(mirror, address, known, fetching)
+        except GitFailed as failure:
+            if not is_damaged(mirror, failure):
+                raise
+        discard(mirror, fetching)
+        return _asked_of_repository(mirror, address, known, fetching)
     except GitFailed as failure:
+        if known is not None and known.choice.ref is None and not fetching.refresh:
+            return Found(address, known.choice, from_memory=True)
         if known is None or not is_unreachable(failure):
             raise explained(failure, address) from None
         return _from_memory(
             mirror, known, asked, f"{one_line(address.url)} cannot be reached: {reason_of(failure, address)}"
         )
-    return found
 
 
 def expected(mirror: Mirror) -> Found | None:
@@ -72,7 +88,8 @@ def expected(mirror: Mirror) -> Found | None:
     if address.page is not None or (address.revision is not None and is_full_sha(address.revision)):
         return None
     known = remembered(mirror, address.revision or "")
-    return Found(address, known.choice) if known is not None and known.choice.ref is not None else None
+    lasting = known is None or (known.choice.ref is None and not may_be_short_sha(address.revision or ""))
+    return Found(address, known.choice) if known is not None and not lasting else None
 
 
 def remember_found(mirror: Mirror, found: Found, commit: str) -> None:
@@ -100,9 +117,9 @@ def _from_memory(mirror: Mirror, known: Memory | None, asked: str, why: str) -> 
     return Found(address, replace(known.choice, notes=(*known.choice.notes, note)), from_memory=True)
 
 
-def _asked_of_repository(mirror: Mirror, address: Address, fetching: Fetching) -> Found:
+def _asked_of_repository(mirror: Mirror, address: Address, known: Memory | None, fetching: Fetching) -> Found:
     revision = address.revision
-    if revision in (None, "HEAD") and address.page is None and not mirror.folder.exists():
+    if revision in (None, "HEAD", "@") and address.page is None and not mirror.folder.exists():
         cloned = first_clone(mirror, fetching)
         if cloned is not None:
             return Found(address, cloned)
@@ -113,6 +130,8 @@ def _asked_of_repository(mirror: Mirror, address: Address, fetching: Fetching) -
         if revision == "HEAD" or is_full_sha(revision):
             refs, revision = _listing(mirror, address)
     choice = choose(refs, revision)
+    if choice is None and known is not None and known.choice.ref is None and not fetching.refresh:
+        choice = known.choice  # a commit's short name, which is still nothing else's
     if choice is None and revision is not None:
         choice = _by_history(mirror, refs, revision, fetching)
     if choice is None:
@@ -154,19 +173,23 @@ def _by_short_sha(mirror: Mirror, refs: Refs, revision: str, fetching: Fetching)
         return None
     commit = None
     if mirror.address.transport == "file":
-        commit = commit_on_this_machine(mirror.address, revision.lower())
+        commit = commit_named_on_this_machine(mirror.address, revision.lower())
     commit = commit or commit_named(mirror, revision.lower(), len(some), fetching)
-    return Choice(commit) if commit else None
+    held = commits_held(mirror, revision) if commit is None else []  # since then, the branch may have been forced
+    return Choice(commit or held[0]) if commit or len(held) == 1 else None
 
 
 def _nothing_there(mirror: Mirror, refs: Refs, revision: str | None) -> SourceError:
     shown = one_line(mirror.address.url)
-    if revision not in (None, "HEAD") and revision is not None:
+    # For git, a page of any kind is a repository without refs.
+    by_http = mirror.address.transport in ("https", "http")
+    hint = "If it is not, then no git server answers there, but a login page or a proxy, say." if by_http else None
+    if revision not in (None, "HEAD", "@") and revision is not None:
         if refs.commits or revision.startswith(("refs/", "pull/", "merge-requests/")):
             return unknown(refs, revision, mirror.address)
-        return SourceError(f"`{shown}` is empty: it has no commit yet")
+        return SourceError(f"`{shown}` is empty: it has no commit yet", hint=hint)
     branches = list_refs(mirror, ["--heads", "--tags"])
     if not branches.commits:
-        return SourceError(f"`{shown}` is empty: it has no commit yet")
+        return SourceError(f"`{shown}` is empty: it has no commit yet", hint=hint)
     names = ", ".join(f"`{one_line(name)}`" for name in branches.names[:8])
     return SourceError(f"`{shown}` has no default branch", hint=f"`--rev` names one of its branches: {names}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlproj.sources.git.remotes import remote_without_credentials
@@ -116,6 +117,7 @@ class LocalCommit:
     branch: str | None = None
     remote: str | None = None
     notes: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def local_commit(top: Path, revision: str) -> LocalCommit:
@@ -129,11 +131,9 @@ def local_commit(top: Path, revision: str) -> LocalCommit:
     try:
         commit = _git(top, [*_SAFE, *verify]).decode().strip()
     except GitRefusal as refusal:
-        listed = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags"])
-        near = did_you_mean(revision, listed.decode("utf-8", "replace").split())
-        if "single revision" in str(refusal) or "unknown revision" in str(refusal):
-            raise GitRefusal(f"it has no such revision.{near}") from None
-        raise
+        if not re.search("single revision|unknown revision|ambiguous|bad revision", str(refusal)):
+            raise
+        raise GitRefusal(_no_such_revision(top, revision)) from None
     exact = (f"refs/heads/{revision}", f"refs/tags/{revision}")
     refs = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname)", "--", *exact]).decode("utf-8", "replace").split()
     named = [ref for ref in exact if ref in refs]
@@ -146,7 +146,35 @@ def local_commit(top: Path, revision: str) -> LocalCommit:
         revision if named == [exact[0]] else None,
         _settings(top).remote,
         (note,) if len(named) == 2 else (),
+        _tags(top),
     )
+
+
+def _no_such_revision(top: Path, revision: str) -> str:
+    from mlproj.sources.git.refs import ambiguous, commits_told, may_be_short_sha, some_names
+
+    base = re.split("[~^]", revision)[0]
+    if may_be_short_sha(base):
+        objects = _git(top, [*_SAFE, "rev-parse", f"--disambiguate={base}"]).decode().split()
+        asked = "".join(f"{each}^{{commit}}\n" for each in objects).encode()
+        commits = commits_told(_git(top, [*_SAFE, "cat-file", "--batch-check"], stdin=asked))
+        if len(commits) > 1:
+            return ambiguous(base, commits)
+    listed = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags"])
+    names = list(dict.fromkeys(listed.decode("utf-8", "replace").split()))
+    near = did_you_mean(revision, names)
+    said = (
+        f"it has no such revision.{near}" if near or not names else f"it has no such revision, but {some_names(names)}"
+    )
+    common = _git(top, [*_SAFE, "rev-parse", "--git-common-dir"]).decode("utf-8", "surrogateescape").removesuffix("\n")
+    return f"{said} (its history is cut off: it is a shallow clone)" if (top / common / "shallow").exists() else said
+
+
+def _tags(top: Path) -> dict[str, str]:
+    """The repository's tags with the objects that they name."""
+    listed = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags"])
+    told = (line.rpartition(" ") for line in listed.decode("utf-8", "surrogateescape").splitlines())
+    return {ref: target for ref, _, target in told}
 
 
 def _git(
