@@ -37,7 +37,7 @@ def test_the_kept_pipeline_works_in_another_run(mlproj, record, example, project
         environment: {virtualenv: {python: ">=3.10,<3.14", dependencies: ["spacy>=3.8.7"]}}
         entry_points:
           main:
-            command: [python, -c, "import spacy; print(spacy.load('{model}')('I saw Oslo.').ents)"]
+            command: [python, -c, "import spacy, sys; print(spacy.load(sys.argv[1])('I saw Oslo.').ents)", "{model}"]
             parameters: {model: {type: path}}
         """
     )
