@@ -122,7 +122,9 @@ def test_a_kept_tree_stays(tmp_path: Path) -> None:
     assert files_in(snapshot.folder) == FILES
 
 
-@pytest.mark.parametrize("content", [zip_of(FILES, "wine-1.0/"), gzip.compress(tar_of(FILES, "./wine-1.0/"))])
+@pytest.mark.parametrize(
+    "content", [zip_of(FILES, "wine-1.0/"), gzip.compress(tar_of(FILES, "./wine-1.0/"))], ids=["zip", "tar"]
+)
 def test_a_single_top_folder_is_left_out(tmp_path: Path, content: bytes) -> None:
     assert files_in(unpacked(tmp_path, "wine.zip", content).folder) == FILES
     assert files_in(unpacked(tmp_path, "wine.zip", content, "#sub.dir/p").folder) == {"data.csv": b"1,2\n"}

@@ -449,7 +449,9 @@ def test_something_before_the_start(archive_limit: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 1024, zipped(), tar(), gzip.compress(b""), b"just text", b"\0", os.urandom(999)]
+    "content",
+    [b"", b"\0" * 1024, zipped(), tar(), gzip.compress(b""), b"just text", b"\0", os.urandom(999)],
+    ids=["empty", "zeros", "zip", "tar", "gzip", "text", "zero", "noise"],
 )
 def test_archives_of_nothing(archive_limit: Path, content: bytes) -> None:
     assert "cannot be used" in refused(archive_limit, content)
