@@ -18,7 +18,8 @@ from mlproj.execution.masking import Masker
 from mlproj.execution.plan import Outcome, Plan, Status, Usage
 from mlproj.processes import guarded
 
-_CHUNK = 1 << 18
+# Above 128 KiB the C library takes each chunk's memory from the kernel anew, which costs as much as the copying.
+_CHUNK = 1 << 16
 _PIPE_SIZE = 1 << 20
 _TICK_S = 0.5
 _PATIENCE_S = 1.0
