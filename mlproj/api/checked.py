@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.manifest.diagnostics import ManifestError
+from mlproj.manifest.entry_points import entry_point_of
 from mlproj.manifest.finding import CONDA_FILE, MANIFEST_NAME, MLFLOW_NAME, PYTHON_ENV_FILE, find_manifest, is_mlproject
 from mlproj.manifest.models import EnvironmentSpec, Manifest, manifest_from
 from mlproj.sources.local import project_folder
@@ -89,13 +90,15 @@ def checked_manifest_file(path: Path, cache: Path) -> CheckedManifest:
         if error.remainder is None or not _others_can_run(error.remainder, findings):
             raise
         loaded = error.remainder
-    warnings = tuple((_entry_point_of(loaded, each), str(each)) for each in findings if each.severity == "warning")
+    warnings = tuple(
+        (entry_point_of(loaded.document, each), str(each)) for each in findings if each.severity == "warning"
+    )
     broken = _broken(loaded, findings)
     if memo is not None:
         files = {name: _digest(folder / name) for name in _files_read(loaded, path)}
-        told = {"manifest": loaded.declared, "warnings": warnings, "broken": broken, "files": files}
+        known = {"manifest": loaded.declared, "warnings": warnings, "broken": broken, "files": files}
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
-            write_atomically(memo, json.dumps(told))
+            write_atomically(memo, json.dumps(known))
     return CheckedManifest(path, loaded.manifest, warnings, broken)
 
 
@@ -114,16 +117,14 @@ def undeclared_manifest(folder: Path) -> CheckedManifest:
 
 
 def _others_can_run(loaded: LoadedManifest, findings: Sequence[Diagnostic]) -> bool:
-    from mlproj.manifest.mlproject import is_about_entry_point
-
     errors = [each for each in findings if each.severity == "error"]
-    return loaded.manifest.dialect == "mlflow" and all(is_about_entry_point(loaded.document, each) for each in errors)
+    return loaded.manifest.dialect == "mlflow" and all(entry_point_of(loaded.document, each) for each in errors)
 
 
 def _broken(loaded: LoadedManifest, findings: Sequence[Diagnostic]) -> dict[str, str]:
     broken: dict[str, str] = {}
     for each in findings:
-        if each.severity == "error" and (name := _entry_point_of(loaded, each)) is not None:
+        if each.severity == "error" and (name := entry_point_of(loaded.document, each)) is not None:
             broken[name] = f"{broken[name]}\n{each}" if name in broken else str(each)
     return broken
 
@@ -194,14 +195,3 @@ def load_checked_file(path: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
     if any(each.severity == "error" for each in found):
         raise ManifestError(found, loaded)
     return loaded, found
-
-
-def _entry_point_of(loaded: LoadedManifest, finding: Diagnostic) -> str | None:
-    """The entry point within whose lines a finding stands."""
-    about, entry_points = None, loaded.document.data.get("entry_points")
-    if finding.file != str(loaded.path) or not isinstance(entry_points, dict):
-        return None
-    for name in entry_points:
-        if finding.span is not None and loaded.document.keys[("entry_points", name)].line <= finding.span.line:
-            about = name
-    return about

@@ -46,7 +46,7 @@ def choose_environment(
         )
     if kind == "system":
         return ChosenEnvironment(declared if declared.system is not None else EnvironmentSpec(system=System()), name)
-    if declared.conda is not None and kind in ("virtualenv", "conda") and (asked_for is None or kind == "virtualenv"):
+    if declared.conda is not None and (asked_for is None or kind == "virtualenv"):
         from mlproj.environments.conda_on_pypi import virtualenv_of
 
         virtualenv, notices = virtualenv_of(declared.conda)

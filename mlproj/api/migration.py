@@ -20,7 +20,7 @@ from mlproj.manifest.models import EntryPoint, EnvironmentSpec, Manifest, Parame
 from mlproj.manifest.writing import block, flow, scalar
 from mlproj.parameters.mlflow_command import pieces_of_command, words_without_a_shell
 from mlproj.parameters.shell import by_type, check_for_bash, check_words
-from mlproj.parameters.template import WHOLE_WORDS, Piece, Placeholder, parse_script, parse_template
+from mlproj.parameters.template import WHOLE_WORDS, Piece, Placeholder, merged, parse_script, parse_template
 from mlproj.parameters.values import InvalidValueError, value_from_data
 from mlproj.text import one_line
 
@@ -142,7 +142,7 @@ def _entry_point(name: str, entry_point: EntryPoint, notes: _Notes) -> Iterator[
     words = words_without_a_shell(pieces)
     if words is not None:
         command = [f"    command: {flow([_template(word) for word in words])}"]
-        carried = all(_merged(parse_template(_template(word))) == _merged(word) for word in words)
+        carried = all(merged(parse_template(_template(word))) == merged(word) for word in words)
         refused = partial(_refused_words, words)
     else:
         script = f"set +u\n{_script(pieces)}"
@@ -151,7 +151,7 @@ def _entry_point(name: str, entry_point: EntryPoint, notes: _Notes) -> Iterator[
             "    shell: bash",
         ]
         command += block("command", script, "    ")
-        carried = _merged(parse_script(_script(pieces))) == _merged(pieces)
+        carried = merged(parse_script(_script(pieces))) == merged(pieces)
         refused = partial(check_for_bash, script)
     parameters = _typed_where_needed(refused, parameters)
     refusals = list(refused(parameters))
@@ -232,17 +232,6 @@ def _typed_where_needed(refused: _Refused, parameters: dict[str, Parameter]) -> 
         if better is not None and any(refused(alone)):
             typed[name] = Parameter(**better, description=parameter.description)
     return typed
-
-
-def _merged(pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces with neighbouring texts as one: literal braces come out of a template as pieces of their own."""
-    merged: list[Piece] = []
-    for piece in pieces:
-        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += piece
-        else:
-            merged.append(piece)
-    return merged
 
 
 def _template(word: Sequence[Piece]) -> str:

@@ -24,6 +24,7 @@ from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
+from mlproj.sources.shown import shown_address
 from mlproj.text import one_line
 from mlproj.urls import secrets_of, without_credentials
 
@@ -124,9 +125,7 @@ def _no_manifest(fetched: Snapshot, project: str) -> NoManifestError:
     folders = sorted({each.parent.relative_to(top).as_posix() for each in found})[:5]
     listed = ", ".join(f"`#{one_line(each)}`" for each in folders)
     hint = f"There are projects in it: {listed}." if folders else "`-e NAME.py` runs a script of it all the same."
-    return NoManifestError(
-        f"no {MANIFEST_NAME} and no {MLFLOW_NAME} in `{one_line(without_credentials(project))}`", hint=hint
-    )
+    return NoManifestError(f"no {MANIFEST_NAME} and no {MLFLOW_NAME} in `{shown_address(project)}`", hint=hint)
 
 
 def _manifest(folder: Path, entry_point: str | None) -> CheckedManifest:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlproj.errors import MlprojError, UsageError
+from mlproj.sources.shown import shown_address
 from mlproj.text import one_line
-from mlproj.urls import without_credentials
 
 
 def folder_here(text: str) -> Path:
@@ -17,7 +17,7 @@ def folder_here(text: str) -> Path:
     hint = (
         "It has to be a folder of this machine: what is fetched is cleared away after use." if "://" in text else None
     )
-    raise UsageError(f"no folder `{one_line(without_credentials(text))}`", hint=hint)
+    raise UsageError(f"no folder `{shown_address(text)}`", hint=hint)
 
 
 def refuse_to_replace(path: Path, *, force: bool) -> None:

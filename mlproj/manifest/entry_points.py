@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from mlproj.errors import UsageError
 from mlproj.manifest.models import EntryPoint, Manifest
 from mlproj.text import did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from mlproj.manifest.diagnostics import Diagnostic
+    from mlproj.manifest.document import Document
 
 DEFAULT_ENTRY_POINT = "main"
 _INTERPRETERS = {".py": "python", ".sh": "bash"}
@@ -33,6 +38,21 @@ def choose_entry_point(manifest: Manifest, path: Path, name: str | None) -> tupl
         there = f"There are {listed}.{near}" if listed else "It declares none."
         raise UsageError(f"no entry point `{one_line(name)}` in {one_line(path)}", hint=there)
     return name, entry_points[name]
+
+
+def entry_point_of(document: Document, finding: Diagnostic) -> str | None:
+    """The entry point within whose lines a finding stands, if it stands in one."""
+    start, entry_points = document.keys.get(("entry_points",)), document.data.get("entry_points")
+    if start is None or finding.span is None or not isinstance(entry_points, dict):
+        return None
+    lines = [span.line for key, span in document.keys.items() if len(key) == 1 and span.line > start.line]
+    if finding.file != str(document.path) or finding.span.line >= min(lines, default=len(document.lines) + 1):
+        return None
+    about = None
+    for name in entry_points:
+        if document.keys[("entry_points", name)].line <= finding.span.line:
+            about = name
+    return about
 
 
 def is_script(name: str | None) -> bool:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
-from mlproj.manifest.document import Document, KeyPath, Rules, read_document
-from mlproj.manifest.legacy_scalars import resolve_legacy_scalar
-from mlproj.manifest.mlproject_environments import Declaration, declared_environment
+from mlproj.manifest.document import Document, KeyPath, read_document
+from mlproj.manifest.entry_points import entry_point_of
+from mlproj.manifest.mlproject_environments import RULES, Declaration, declared_environment
 from mlproj.text import did_you_mean, one_line
 
-RULES = Rules(resolve_legacy_scalar, lenient_keys=True)
 _KEYS = ("name", "entry_points", "python_env", "conda_env", "docker_env", "databricks_spark_job")
 _ENTRY_POINT_KEYS = ("parameters", "command")
 _PARAMETER_KEYS = ("type", "default", "description")
@@ -53,7 +52,7 @@ def read_mlproject(path: Path) -> tuple[dict[str, Any], Document, list[Diagnosti
     }
     if data.get("name") is not None:
         declared["name"] = _text(data["name"]) or None
-    if any(each.severity == "error" and not is_about_entry_point(document, each) for each in findings):
+    if any(each.severity == "error" and entry_point_of(document, each) is None for each in findings):
         raise ManifestError(findings)
     return declared, document, findings, environment.files
 
@@ -63,20 +62,6 @@ def undeclared_project(folder: Path) -> tuple[dict[str, Any], Declaration]:
     document = Document(folder / "MLproject", (), {}, {}, {})
     environment = declared_environment(document)
     return {"dialect": "mlflow", "environment": environment.declared, "entry_points": {}}, environment
-
-
-def is_about_entry_point(document: Document, finding: Diagnostic) -> bool:
-    """Whether a finding stands within one entry point."""
-    start = document.keys.get(("entry_points",))
-    entry_points = document.data.get("entry_points") if isinstance(document.data, dict) else None
-    if start is None or finding.span is None or not isinstance(entry_points, dict):
-        return False
-    if finding.file != str(document.path):
-        return False
-    names = [document.keys[("entry_points", name)] for name in entry_points]
-    above = [span for key, span in document.keys.items() if len(key) == 1 and span.line > start.line]
-    end = min((span.line for span in above), default=len(document.lines) + 1)
-    return any(span.line <= finding.span.line < end for span in names)
 
 
 def _entry_points(document: Document, findings: list[Diagnostic]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,7 +14,8 @@ from mlproj.manifest.legacy_scalars import resolve_legacy_scalar
 from mlproj.text import one_line
 
 KEYS = ("python_env", "conda_env", "docker_env")
-_RULES = Rules(resolve_legacy_scalar, lenient_keys=True)
+# How PyYAML reads for MLflow.
+RULES = Rules(resolve_legacy_scalar, lenient_keys=True)
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 _PYTHON = re.compile(r"=?=?\s*\d+(\.\d+){0,2}(\.\*)?|[<>!~]=?\s*[\d.]+(\s*,\s*[<>=!~]+\s*[\d.*]+)*")
 _EXPECTED_PYTHON = 'expected a version of Python, such as "3.11" or "3.8.13", or a range such as ">=3.9,<3.13"'
@@ -66,7 +67,7 @@ def _problem(folder: Path, name: Any) -> str | None:
 def _read(read: Any, folder: Path, name: str) -> Declaration:
     path = folder / name
     try:
-        document = read_document(path, _RULES)
+        document = read_document(path, RULES)
     except ManifestError as error:
         return Declaration({}, (path,), list(error.diagnostics))
     findings = list(document.findings)

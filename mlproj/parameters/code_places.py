@@ -18,7 +18,7 @@ from mlproj.parameters.bash_commands import (
 )
 from mlproj.parameters.bash_reader import Reader
 from mlproj.parameters.code_words import Code, Place, code_of
-from mlproj.parameters.template import Piece
+from mlproj.parameters.template import Piece, merged
 
 _ARITHMETIC_TEST = re.compile(r"-(eq|ne|lt|le|gt|ge|v|R)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\[[^\]]*\])?\+?=(.*)", re.DOTALL)
@@ -45,7 +45,7 @@ def placed_pieces(pieces: Sequence[Piece]) -> list[Placed]:
     reader = Reader()
     found: list[tuple[Piece, Spot, str]] = []
     text, after = "", ""
-    for piece in _merged(pieces):
+    for piece in merged(pieces):
         if isinstance(piece, str):
             text = piece
             reader.read(piece)
@@ -61,16 +61,6 @@ def placed_pieces(pieces: Sequence[Piece]) -> list[Placed]:
         Placed(piece, spot, None if isinstance(piece, str) else script.place(spot), after)
         for piece, spot, after in found
     ]
-
-
-def _merged(pieces: Sequence[Piece]) -> list[Piece]:
-    merged: list[Piece] = []
-    for piece in pieces:
-        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += piece
-        else:
-            merged.append(piece)
-    return merged
 
 
 def _effective_end(text: str, kind: str) -> str:

@@ -114,8 +114,9 @@ def _mlflow_command(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint
         yield loaded.document.diagnostic(problem, place)
     for caution in () if problems else cautions_about(entry_point):
         yield loaded.document.diagnostic(caution, place, severity="hint")
+    used = names_used(entry_point)
     for name in entry_point.parameters:
-        if name not in names_used(entry_point):
+        if name not in used:
             message = f"the parameter `{name}` is not used by the command"
             yield loaded.document.diagnostic(message, (*at, "parameters", name), key=True, severity="hint")
 

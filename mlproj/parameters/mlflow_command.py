@@ -64,18 +64,18 @@ def render_words(
     if isinstance(entry_point.command, list):
         return (*entry_point.command, *more), {}, None
     pieces = pieces_of_command(entry_point)
-    for problem in check_pieces(pieces, entry_point.parameters, _value_is_inert(config.values)):
-        raise ShellTemplateError(problem)
+    permission = _value_is_inert(config.values)
     words = words_without_a_shell(pieces)
     if words is not None:
+        for problem in check_pieces(pieces, entry_point.parameters, permission):
+            raise ShellTemplateError(problem)
         return (*(_filled(word, config.values) for word in words), *more), {}, None
+    script, variables = rewrite_pieces(pieces, entry_point.parameters, config, more, permission)
     if more and not ends_in_a_command(pieces):
         raise UsageError(
             f"the command ends in a here-document or an open quote, so `{one_line(more[0])}` cannot follow it",
             hint="Declare the parameter, and put its placeholder where it belongs.",
         )
-    permission = _value_is_inert(config.values)
-    script, variables = rewrite_pieces(pieces, entry_point.parameters, config, more, permission)
     return (*BASH, script, "bash"), variables, "bash"
 
 
@@ -106,7 +106,6 @@ def _with_expanding_documents(pieces: Sequence[Piece]) -> list[Piece]:
     MLflow pastes into a here-document whose word is quoted as into any other; a variable needs the word without its
     quotes, and then everything else in the document that bash would expand needs a backslash.
     """
-    joined = "".join(piece if isinstance(piece, str) else f"\ue000{index}\ue001" for index, piece in enumerate(pieces))
 
     def rewritten(match: re.Match[str]) -> str:
         if "\ue000" not in match["body"]:
@@ -115,7 +114,7 @@ def _with_expanding_documents(pieces: Sequence[Piece]) -> list[Piece]:
         word = match["quoted"] or match["bare"]
         return f"<<{match['dash']}{word}{match['rest']}{body}{match['end']}"
 
-    return _pieces_of(_QUOTED_DOCUMENT.sub(rewritten, joined), pieces)
+    return _pieces_of(_QUOTED_DOCUMENT.sub(rewritten, _with_stand_ins(pieces)), pieces)
 
 
 def names_used(entry_point: EntryPoint) -> Collection[str]:
@@ -143,15 +142,18 @@ def words_without_a_shell(pieces: Sequence[Piece]) -> list[list[Piece]] | None:
         text = "".join(piece for piece in pieces if isinstance(piece, str))
     if _SHELL_SYNTAX.search(text) or "\ue000" in text:
         return None
-    joined = "".join(piece if isinstance(piece, str) else f"\ue000{index}\ue001" for index, piece in enumerate(pieces))
     try:
-        words = [_pieces_of(word, pieces) for word in shlex.split(joined)]
+        words = [_pieces_of(word, pieces) for word in shlex.split(_with_stand_ins(pieces))]
     except ValueError:
         return None  # a quote that is never closed: bash says so
     first = words[0] if words else []
     if not first or not isinstance(first[0], str):
         return words or None
     return None if _BUILTINS.fullmatch(first[0]) or _ASSIGNMENT.match(first[0]) else words
+
+
+def _with_stand_ins(pieces: Sequence[Piece]) -> str:
+    return "".join(piece if isinstance(piece, str) else f"\ue000{index}\ue001" for index, piece in enumerate(pieces))
 
 
 def _pieces_of(word: str, pieces: Sequence[Piece]) -> list[Piece]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.-]*)\}|[{}]")
@@ -86,9 +86,7 @@ def parse_format(text: str, names: Collection[str]) -> list[Piece]:
     pieces: list[Piece] = []
     try:
         for literal, name, specification, conversion in string.Formatter().parse(text):
-            if literal and pieces and isinstance(pieces[-1], str):
-                pieces[-1] += literal  # a literal brace ends what `parse` gives at once
-            elif literal:
+            if literal:
                 pieces.append(literal)
             if name is None:
                 continue
@@ -109,7 +107,18 @@ def parse_format(text: str, names: Collection[str]) -> list[Piece]:
         if isinstance(error, TemplateError):
             raise
         raise TemplateError(f"{error}: write literal braces twice, `{{{{` and `}}}}`") from None
-    return pieces
+    return merged(pieces)
+
+
+def merged(pieces: Iterable[Piece]) -> list[Piece]:
+    """The pieces with neighbouring texts as one: literal braces come out of a template as pieces of their own."""
+    result: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and result and isinstance(result[-1], str):
+            result[-1] += piece
+        else:
+            result.append(piece)
+    return result
 
 
 def names_in(pieces: list[Piece]) -> list[str]:

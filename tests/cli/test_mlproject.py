@@ -64,6 +64,13 @@ def test_scripts_run_without_being_declared(wine: Path, cli: Any) -> None:
     assert (done.status, "no mlproj.yaml and no MLproject in" in done.err) == (2, True)
 
 
+def test_a_warning_below_the_entry_points_is_about_all_of_them(wine: Path, cli: Any) -> None:
+    with (wine / "MLproject").open("a") as manifest:
+        manifest.write("descripton: odd\n")
+    for entry_point in ("main", "train.py"):
+        assert "MLflow does not read `descripton`" in run(cli, wine, "-e", entry_point).err
+
+
 def test_another_entry_points_mistake_is_no_obstacle(wine: Path, cli: Any) -> None:
     assert run(cli, wine).status == 0
     done = run(cli, wine, "-e", "broken")

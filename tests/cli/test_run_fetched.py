@@ -197,6 +197,8 @@ def test_manifests_are_written_into_folders_of_this_machine(cli: Any) -> None:
         done = cli(command, "https://ada:secret@host.example/r.git")
         assert (done.status, "secret" in done.err) == (2, False)
         assert "no folder `https://host.example/r.git`" in done.err
+        mistyped = cli(command, "https//ada:secret@host.example/r.git")
+        assert (mistyped.status, "secret" in mistyped.err) == (2, False)
 
 
 def test_from_python(repository: Path, cache: Path, own_home: Path) -> None:
