@@ -15,8 +15,9 @@ from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.manifest.diagnostics import ManifestError
 from mlproj.manifest.entry_points import entry_point_of
+from mlproj.manifest.environment_files import files_of_environments
 from mlproj.manifest.finding import CONDA_FILE, MANIFEST_NAME, MLFLOW_NAME, PYTHON_ENV_FILE, find_manifest, is_mlproject
-from mlproj.manifest.models import EnvironmentSpec, Manifest, manifest_from
+from mlproj.manifest.models import Manifest, manifest_from
 from mlproj.sources.local import project_folder
 from mlproj.text import one_line
 from mlproj.version import __version__
@@ -80,7 +81,7 @@ def checked_manifest_file(path: Path, cache: Path) -> CheckedManifest:
             known = json.loads(memo.read_text("utf-8"))
             manifest = manifest_from(known["manifest"])
             unchanged = all(_digest(folder / name) == digest for name, digest in known["files"].items())
-            if unchanged and all((folder / name).is_file() for name in _named_files(manifest)):
+            if unchanged and all((folder / name).is_file() for name in files_of_environments(manifest)):
                 warnings = tuple((about, text) for about, text in known["warnings"])
                 return CheckedManifest(path, manifest, warnings, known["broken"])
     try:
@@ -154,14 +155,6 @@ def _memo(path: Path, cache: Path) -> Path | None:
         return None
     known_by = sha256_of_text(f"{__version__}\n{path}\n{content.decode('utf-8', 'surrogateescape')}")
     return cache / "manifests" / f"{known_by[:32]}.json"
-
-
-def _named_files(manifest: Manifest) -> Iterator[str]:
-    environments = [manifest.environment, *manifest.environments.values()]
-    environments += [entry_point.environment for entry_point in manifest.entry_points.values()]
-    for each in environments:
-        if isinstance(each, EnvironmentSpec) and each.virtualenv is not None:
-            yield from filter(None, (each.virtualenv.requirements, each.virtualenv.project))
 
 
 def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:

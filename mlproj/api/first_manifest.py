@@ -11,7 +11,7 @@ from typing import Any
 
 from mlproj.errors import UsageError
 from mlproj.manifest import form
-from mlproj.manifest.form import NAME_PATTERN, PARAMETER_NAME_PATTERN
+from mlproj.manifest.form_fields import NAME_PATTERN, PARAMETER_NAME_PATTERN
 from mlproj.manifest.models import Parameter
 from mlproj.manifest.script_options import ScriptOption, options_of
 from mlproj.manifest.writing import flow, scalar

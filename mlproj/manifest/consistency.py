@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from itertools import combinations
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from mlproj.manifest.diagnostics import Diagnostic
 from mlproj.manifest.document import KeyPath
+from mlproj.manifest.environment_checks import problems_with_files
 from mlproj.manifest.load import LoadedManifest
-from mlproj.manifest.models import EntryPoint, EnvironmentSpec
+from mlproj.manifest.models import EntryPoint
 from mlproj.text import did_you_mean
 
 
 def inconsistencies(loaded: LoadedManifest) -> Iterator[Diagnostic]:
     """Everything about the manifest that no single value shows wrong."""
     yield from _unknown_environments(loaded)
-    yield from _missing_files(loaded)
+    yield from problems_with_files(loaded)
     for name, entry_point in loaded.manifest.entry_points.items():
         yield from _overlapping_outputs(loaded, ("entry_points", name, "outputs"), entry_point)
         yield from _reserved_variables(loaded, ("entry_points", name, "environment_variables"), entry_point)
@@ -36,42 +36,6 @@ def _unknown_environments(loaded: LoadedManifest) -> Iterator[Diagnostic]:
             near = did_you_mean(environment, manifest.environments)
             message = f"no environment `{environment}` under `environments` ({known}).{near}"
             yield loaded.document.diagnostic(message, at)
-
-
-def _missing_files(loaded: LoadedManifest) -> Iterator[Diagnostic]:
-    manifest = loaded.manifest
-    specifications: list[tuple[KeyPath, object]] = [(("environment",), manifest.environment)]
-    specifications += [(("environments", name), spec) for name, spec in manifest.environments.items()]
-    specifications += [
-        (("entry_points", name, "environment"), each.environment) for name, each in manifest.entry_points.items()
-    ]
-    for at, spec in specifications:
-        if not isinstance(spec, EnvironmentSpec) or spec.virtualenv is None:
-            continue
-        for key in ("requirements", "project"):
-            name = getattr(spec.virtualenv, key)
-            place = (*at, "virtualenv", key)
-            if name is not None and not (loaded.folder / name).is_file():
-                yield loaded.document.diagnostic(f"no file `{name}` in the project", place)
-            elif name is not None and key == "requirements":
-                for missing in _missing_includes(loaded.folder / name, set()):
-                    yield loaded.document.diagnostic(f"`{name}` refers to a file that is not there: {missing}", place)
-
-
-def _missing_includes(requirements: Path, seen: set[Path]) -> Iterator[str]:
-    """The files that a requirements file names with ``-r`` or ``-c``, however indirectly, and that are missing."""
-    if requirements in seen:
-        return
-    seen.add(requirements)
-    text = requirements.read_text(encoding="utf-8", errors="replace")
-    for match in re.finditer(r"(?m)^\s*(?:-r|-c|--requirement|--constraint)[ =]*([^\s#]+)", text):
-        included = requirements.parent / match[1]
-        if "://" in match[1] or "$" in match[1]:
-            continue
-        if included.is_file():
-            yield from _missing_includes(included, seen)
-        else:
-            yield match[1]
 
 
 def _overlapping_outputs(loaded: LoadedManifest, at: KeyPath, entry_point: EntryPoint) -> Iterator[Diagnostic]:

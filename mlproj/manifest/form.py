@@ -8,62 +8,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlproj.manifest.durations import parse_duration
+from mlproj.manifest.form_environments import EnvironmentSpec
+from mlproj.manifest.form_fields import Name, ParameterName, ProjectPath, Section, Text, VariableName
 from mlproj.manifest.types import ValueType, parse_type
-
-NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
-PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
-VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
-ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=250)]
-VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
-
-
-def _no_null_byte(text: str) -> str:
-    if "\x00" in text:
-        raise PydanticCustomError("null_byte", "a text without a NUL character, which no command can be given")
-    return text
-
-
-def _inside_the_project(path: str) -> str:
-    """Refuse a path that names something outside the project's folder."""
-    if not path or path != path.strip() or "\x00" in path:
-        raise PydanticCustomError("path", "a path, relative to the project's folder")
-    parts = path.replace("\\", "/").split("/")
-    if path.startswith(("/", "~")) or re.match(r"^[A-Za-z]:", path) or ".." in parts:
-        raise PydanticCustomError(
-            "path_escapes", "a path inside the project's folder: no leading `/` or `~`, and no `..`"
-        )
-    return path
-
-
-def _plain_requirement(requirement: str) -> str:
-    """Refuse a dependency that a tool would read as an option or as more than one line."""
-    if not requirement.strip() or requirement.lstrip().startswith("-") or re.search(r"[\r\n\x00]", requirement):
-        raise PydanticCustomError(
-            "requirement",
-            "one requirement such as `pandas>=2`; options and `-r` belong in a requirements file",
-        )
-    return requirement
-
-
-def _not_an_option(value: str) -> str:
-    if not value or value.startswith("-") or re.search(r"[\r\n\x00]", value):
-        raise PydanticCustomError("option_like", "a value that does not start with `-` and holds no line break")
-    return value
 
 
 def _known_type(text: str) -> str:
@@ -72,18 +23,6 @@ def _known_type(text: str) -> str:
     except ValueError as error:
         raise PydanticCustomError("type", "{why}", {"why": str(error)}) from None
     return text
-
-
-Text = Annotated[str, AfterValidator(_no_null_byte)]
-ProjectPath = Annotated[str, AfterValidator(_inside_the_project)]
-Requirement = Annotated[str, AfterValidator(_plain_requirement)]
-PlainValue = Annotated[str, AfterValidator(_not_an_option)]
-
-
-class Section(BaseModel):
-    """What every mapping of the manifest has in common: unknown keys are errors, and nothing is coerced."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class Parameter(Section):
@@ -188,67 +127,6 @@ AnyOutput = Annotated[
         _output_from_path, json_schema_input_type=Annotated[str | Output, Field(union_mode="left_to_right")]
     ),
 ]
-
-
-class Virtualenv(Section):
-    """A Python environment, resolved to a `pylock.toml` and built by mlproj."""
-
-    python: PlainValue | None = None
-    """Which interpreter: a version (`"3.12"`), a range (`">=3.11"`) or a path. By default the one that runs mlproj."""
-    dependencies: list[Requirement] = []
-    """Requirements (PEP 508), one an item."""
-    requirements: ProjectPath | None = None
-    """A requirements file, with all that pip allows in one."""
-    project: ProjectPath | None = None
-    """A `pyproject.toml`, whose project is installed too, editable."""
-    extras: list[PlainValue] = []
-    """With `project`: the extras to install."""
-    groups: list[PlainValue] = []
-    """With `project`: the dependency groups (PEP 735) to install."""
-    index_url: PlainValue | None = None
-    """The package index to use instead of the user's own."""
-    extra_index_urls: list[PlainValue] = []
-    """Package indexes to look into first."""
-    find_links: list[PlainValue] = []
-    """Folders or pages to look for packages in as well."""
-
-    @model_validator(mode="after")
-    def _extras_need_a_project(self) -> Virtualenv:
-        for key in ("extras", "groups"):
-            if getattr(self, key) and self.project is None:
-                raise PydanticCustomError(
-                    "extras", "`{key}` only together with `project: pyproject.toml`", {"key": key}
-                )
-        return self
-
-
-class System(Section):
-    """The interpreter and the tools that are already there."""
-
-
-LATER_KINDS = ("conda", "docker")
-
-
-class EnvironmentSpec(Section):
-    """One environment: exactly one kind."""
-
-    virtualenv: Virtualenv | None = None
-    """A locked virtualenv."""
-    system: System | None = None
-    """What is already there; nothing is built."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_means_the_defaults(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {key: {} if key in cls.model_fields and item is None else item for key, item in value.items()}
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> EnvironmentSpec:
-        if (self.virtualenv is None) == (self.system is None):
-            raise PydanticCustomError("one_kind", "one kind: `virtualenv` or `system`", {"key": "system"})
-        return self
 
 
 def _spec_or_name(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mlproj.manifest import form
+from mlproj.manifest import form, form_environments
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.document import Document, KeyPath, read_document
 from mlproj.manifest.finding import find_manifest, find_mlproject, is_mlproject
@@ -140,7 +140,7 @@ def _findings(document: Document, error: ValidationError) -> list[Diagnostic]:
         context = detail.get("ctx", {})
         if isinstance(context.get("key"), str) and (*at, context["key"]) in document.keys:
             at = (*at, context["key"])
-            is_key = detail["type"] in ("one_kind", "constraint", "extras", "secret_default")
+            is_key = detail["type"] in ("one_kind", "one_source", "constraint", "extras", "secret_default")
         is_key = is_key or detail["type"] == "extra_forbidden"
         finding = document.diagnostic(_message(document, at, detail), at, key=is_key)
         found.setdefault((at, detail["type"] == "missing"), finding)
@@ -177,12 +177,12 @@ def _known_keys(at: KeyPath) -> list[str]:
     above = at[-2] if len(at) > 1 else None
     if not at:
         model = form.Manifest
-    elif at[-1] == "virtualenv":
-        model = form.Virtualenv
-    elif at[-1] == "system":
-        model = form.System
-    elif at[-1] == "environment" or above == "environments":
-        model = form.EnvironmentSpec
+    elif at[-1] in _ENVIRONMENTS and _is_environment(at[:-1]):
+        model = _ENVIRONMENTS[str(at[-1])]
+    elif at[-1] == "build" and above == "docker" and _is_environment(at[:-2]):
+        model = form_environments.DockerBuild
+    elif _is_environment(at):
+        model = form_environments.EnvironmentSpec
     elif above == "parameters":
         model = form.Parameter
     elif above == "outputs":
@@ -192,6 +192,16 @@ def _known_keys(at: KeyPath) -> list[str]:
     return list(model.model_fields) if model is not None else []
 
 
+def _is_environment(at: KeyPath) -> bool:
+    return at[-1:] == ("environment",) or at[-2:-1] == ("environments",)
+
+
+_ENVIRONMENTS = {
+    "virtualenv": form_environments.Virtualenv,
+    "conda": form_environments.Conda,
+    "docker": form_environments.Docker,
+    "system": form_environments.System,
+}
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -211,8 +221,6 @@ def _message(document: Document, at: KeyPath, detail: Any) -> str:
     value = detail.get("input")
     if kind == "extra_forbidden":
         known = _known_keys(at[:-1])
-        if at[-1] in form.LATER_KINDS and "virtualenv" in known:
-            return f"this version of mlproj does not run `{at[-1]}` environments, only `virtualenv` and `system`"
         listed = ", ".join(known) or "none"
         return f"unknown key `{at[-1]}`: expected one of {listed}.{did_you_mean(str(at[-1]), known)}"
     if kind == "missing":
@@ -223,7 +231,7 @@ def _message(document: Document, at: KeyPath, detail: Any) -> str:
         return f"expected a text of at most {detail['ctx']['max_length']} characters"
     if kind == "string_pattern_mismatch":
         return f"expected a text that matches {detail['ctx']['pattern']}; found {_described(value)}"
-    if kind in ("one_kind", "constraint", "extras", "secret_default", "shell", "duration", "type"):
+    if kind in ("one_kind", "one_source", "constraint", "extras", "secret_default", "shell", "duration", "type"):
         return f"expected {detail['msg']}"
     if at and at[-1] in ("min", "max"):
         return f"expected a number or a date; found {_described(value)}"

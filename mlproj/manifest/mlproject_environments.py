@@ -11,6 +11,7 @@ from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.document import Document, KeyPath, Rules, read_document
 from mlproj.manifest.finding import CONDA_FILE, PYTHON_ENV_FILE
 from mlproj.manifest.legacy_scalars import resolve_legacy_scalar
+from mlproj.manifest.models import Conda
 from mlproj.text import one_line
 
 KEYS = ("python_env", "conda_env", "docker_env")
@@ -19,6 +20,8 @@ RULES = Rules(resolve_legacy_scalar, lenient_keys=True)
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 _PYTHON = re.compile(r"=?=?\s*\d+(\.\d+){0,2}(\.\*)?|[<>!~]=?\s*[\d.]+(\s*,\s*[<>=!~]+\s*[\d.*]+)*")
 _EXPECTED_PYTHON = 'expected a version of Python, such as "3.11" or "3.8.13", or a range such as ">=3.9,<3.13"'
+# Where the images that `mlflow run` makes have the project.
+_MLFLOWS_FOLDER = "/mlflow/projects/code"
 _CONDA_PACKAGE = re.compile(r"[A-Za-z0-9_.:/-]*[A-Za-z0-9_][^\x00\n]*")
 
 
@@ -133,10 +136,24 @@ def _conda_env(document: Document, name: str, findings: list[Diagnostic]) -> dic
             else:
                 message = "expected a package such as `numpy=1.26`, or `pip:` with a list of requirements"
                 findings.append(document.diagnostic(message, (key, index)))
-    if data.get("variables"):
-        message = "the variables of a conda environment are not set in the virtualenv that is made of it"
-        findings.append(document.diagnostic(message, ("variables",), key=True, severity="warning"))
+    variables = data.get("variables")
+    if variables is not None and not isinstance(variables, dict):
+        findings.append(document.diagnostic("expected a mapping of names to values under `variables`", ("variables",)))
+    elif variables:
+        conda["variables"] = {str(name): str(value) for name, value in variables.items()}
     return {"conda": conda}
+
+
+def read_conda_file(folder: Path, name: str) -> Conda:
+    """What a conda environment file in a project's folder asks for. Raises ``ManifestError``."""
+    problem = _problem(folder, name)
+    if problem is not None:
+        raise ManifestError([Diagnostic("error", problem, str(folder / name))])
+    declaration = _read(_conda_env, folder, name)
+    errors = [each for each in declaration.findings if each.severity == "error"]
+    if errors:
+        raise ManifestError(errors)
+    return Conda(**declaration.declared["conda"])
 
 
 def _pip_lines(document: Document, at: KeyPath, value: Any, findings: list[Diagnostic]) -> list[str]:
@@ -170,7 +187,8 @@ def _docker(document: Document) -> Declaration:
     if findings:
         return Declaration({}, findings=findings)
     pairs = [[str(part) for part in each] if isinstance(each, list) else each for each in variables]
-    return Declaration({"docker": {"image": str(docker["image"]), "volumes": volumes, "environment": pairs}})
+    found = {"image": str(docker["image"]), "volumes": volumes, "environment": pairs, "project_at": _MLFLOWS_FOLDER}
+    return Declaration({"docker": found})
 
 
 def _is_variable(value: Any) -> bool:

@@ -88,21 +88,59 @@ class System:
 
 @dataclass(frozen=True)
 class Conda:
-    """What the environment file of an MLproject's ``conda_env`` asks for; ``pip`` are lines of a requirements file."""
+    """A conda environment to be solved and installed.
 
-    file: str
+    With a ``file`` what it asks for stands there; an MLproject's ``conda_env`` has been read into the other fields too.
+    """
+
+    file: str | None = None
     channels: list[str] = field(default_factory=list)
     dependencies: list[str] = field(default_factory=list)
     pip: list[str] = field(default_factory=list)
+    """Lines of a requirements file."""
+    platforms: list[str] = field(default_factory=list)
+    virtual_packages: dict[str, str] = field(default_factory=dict)
+    categories: list[str] = field(default_factory=list)
+    post_link_scripts: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DockerBuild:
+    """An image to be built; ``secrets`` are names of the caller's environment variables."""
+
+    context: str = "."
+    dockerfile: str | None = None
+    args: dict[str, str] = field(default_factory=dict)
+    target: str | None = None
+    secrets: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Docker:
-    """An MLproject's ``docker_env``. ``environment`` has names to copy, and pairs of a name and a value to set."""
+    """A container of an image, there or to be built.
 
-    image: str
+    ``environment`` has names to copy from the caller, and pairs of a name and a value to set.
+    """
+
+    image: str | None = None
+    build: DockerBuild | None = None
     volumes: list[str] = field(default_factory=list)
     environment: list[str | list[str]] = field(default_factory=list)
+    platform: str | None = None
+    gpus: str | None = None
+    user: str | None = None
+    shm_size: str | None = None
+    memory: str | None = None
+    cpus: float | None = None
+    network: str | None = None
+    pid: str | None = None
+    privileged: bool = False
+    ports: list[str] = field(default_factory=list)
+    workdir: str | None = None
+    entrypoint: list[str] | None = None
+    pull: Literal["missing", "always", "never"] = "missing"
+    project_at: str = "/project"
 
 
 @dataclass(frozen=True)
@@ -186,5 +224,9 @@ def _environment(value: Any) -> EnvironmentSpec | str | None:
 
 
 def _specification(mapping: Mapping[str, Any]) -> EnvironmentSpec:
-    kinds: dict[str, Any] = {"virtualenv": Virtualenv, "system": System, "conda": Conda, "docker": Docker}
+    kinds: dict[str, Any] = {"virtualenv": Virtualenv, "system": System, "conda": Conda, "docker": _docker}
     return EnvironmentSpec(**{kind: kinds[kind](**fields) for kind, fields in mapping.items() if fields is not None})
+
+
+def _docker(build: Mapping[str, Any] | None = None, **fields: Any) -> Docker:
+    return Docker(build=None if build is None else DockerBuild(**build), **fields)

@@ -6,7 +6,7 @@ import ast
 import inspect
 from typing import Any
 
-from mlproj.manifest import form
+from mlproj.manifest import form, form_environments
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,7 +43,8 @@ def _describe(definition: dict[str, Any], documented: dict[str, str]) -> None:
 def _attribute_docstrings() -> dict[str, dict[str, str]]:
     """For each class of the models its attributes' docstrings, on one line each."""
     found: dict[str, dict[str, str]] = {}
-    for statement in ast.parse(inspect.getsource(form)).body:
+    statements = [each for module in (form, form_environments) for each in ast.parse(inspect.getsource(module)).body]
+    for statement in statements:
         if not isinstance(statement, ast.ClassDef):
             continue
         attributes = found.setdefault(statement.name, {})

@@ -87,13 +87,6 @@ def test_with_both_manifests_the_own_one_is_read_and_the_other_named(wine: Path,
     assert "warning: there is an `MLproject` beside it, which is not read" in done.out
 
 
-def test_kinds_of_environment_of_later_versions(project: Any, cli: Any) -> None:
-    folder = project("environment: {docker: {image: x}}\nentry_points: {main: {command: [python, -V]}}\n")
-    done = cli("check", folder)
-    assert done.status == 2
-    assert "this version of mlproj does not run `docker` environments" in done.out
-
-
 def test_nothing_is_written(wine: Path, own_home: Path, cli: Any, tree: Any) -> None:
     before = tree(wine), tree(own_home)
     cli("check")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlproj.manifest import form
+from mlproj.manifest import form, form_environments
 from mlproj.runs.filter_sql import ATTRIBUTES
 from mlproj.runs.record import STATUSES, RunRecord
 
@@ -31,8 +31,11 @@ def keys_under(heading: str) -> set[str]:
     ("heading", "model"),
     [
         ("Top level", form.Manifest),
-        ("An environment", form.EnvironmentSpec),
-        ("`virtualenv`", form.Virtualenv),
+        ("An environment", form_environments.EnvironmentSpec),
+        ("`virtualenv`", form_environments.Virtualenv),
+        ("`conda`", form_environments.Conda),
+        ("`docker`", form_environments.Docker),
+        ("Docker build", form_environments.DockerBuild),
         ("An entry point", form.EntryPoint),
         ("A parameter", form.Parameter),
         ("An output", form.Output),

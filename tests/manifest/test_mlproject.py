@@ -258,8 +258,10 @@ def test_mistakes_in_a_conda_file_are_told_with_their_place(write: Write, text: 
     assert "env.yaml:1:" in told
 
 
-def test_variables_of_a_conda_file_are_told_to_be_left_out(write: Write) -> None:
-    assert "are not set" in warnings_of(write("conda_env: env.yaml\n", env="variables: {A: b}\n"))
+def test_variables_of_a_conda_file_are_read(write: Write) -> None:
+    folder = write("conda_env: env.yaml\n", env="variables: {A: b, C: 1}\n")
+    assert environment(folder).conda.variables == {"A": "b", "C": "1"}
+    assert "expected a mapping" in errors_of(write("conda_env: env.yaml\n", env="variables: [A]\n"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "dangling link"])
@@ -273,6 +275,7 @@ def test_an_mlproject_that_is_no_file(tmp_path: Path, kind: str) -> None:
 def test_docker_env_is_read(write: Write) -> None:
     spec = environment(write('docker_env: {image: a/b:1, volumes: ["/x:/y"], environment: [[A, 1], B]}\n'))
     assert (spec.kind, spec.docker.image, spec.docker.environment) == ("docker", "a/b:1", [["A", "1"], "B"])
+    assert spec.docker.project_at == "/mlflow/projects/code"
 
 
 def loaded_with_scripts(folder: Path) -> LoadedManifest:
