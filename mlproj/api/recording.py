@@ -69,7 +69,7 @@ def _source(snapshot: Snapshot) -> SourceRecord:
     )
 
 
-def with_environment(record: RunRecord, environment: Environment, lock_name: str | None) -> RunRecord:
+def with_environment(record: RunRecord, environment: Environment) -> RunRecord:
     """The record of a run whose environment is ready."""
     built = EnvironmentRecord(
         kind=environment.kind,
@@ -77,9 +77,10 @@ def with_environment(record: RunRecord, environment: Environment, lock_name: str
         python=environment.python,
         interpreter=environment.interpreter,
         platform=environment.platform,
-        lock=lock_name,
+        lock=environment.lock_name,
         lock_sha256=environment.lock_digest,
         packages=dict(environment.packages),
+        image=environment.image,
         managed_by="the caller" if environment.kind == "system" else "mlproj",
     )
     return replace(record, environment=built)

@@ -5,9 +5,9 @@ A kind of environment is one module that fulfils ``kind.Kind``, and one row of `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mlproj.environments.environment import Environment, Policy, Report
 
@@ -30,16 +30,18 @@ __all__ = [
 ]
 
 KINDS = {
+    "conda": "mlproj.environments.conda",
+    "docker": "mlproj.environments.docker",
     "system": "mlproj.environments.system",
     "virtualenv": "mlproj.environments.virtualenv",
 }
 
 
-def _kind(spec: EnvironmentSpec) -> Kind:
+def _kind(name: str) -> Kind:
     # By name, so that a run imports the one kind it uses.
     from importlib import import_module
 
-    return cast("Kind", import_module(KINDS[spec.kind]))
+    return cast("Kind", import_module(KINDS[name]))
 
 
 def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report) -> Environment:
@@ -51,7 +53,7 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
     for a lock that is missing or stale, ``UsageError`` when ``spec`` or the files it names ask for what
     cannot be.
     """
-    return _kind(spec).prepare(spec, name, folder.absolute(), policy, report)
+    return _kind(spec.kind).prepare(spec, name, folder.absolute(), policy, report)
 
 
 def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) -> EnvironmentPlan:
@@ -59,7 +61,7 @@ def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) 
 
     May resolve; changes nothing outside the cache. Raises as ``prepare``.
     """
-    return _kind(spec).plan(spec, name, folder.absolute(), policy)
+    return _kind(spec.kind).plan(spec, name, folder.absolute(), policy)
 
 
 def lock(
@@ -76,7 +78,7 @@ def lock(
     ``upgrade`` takes the newest version of everything, ``upgrade_packages`` of the packages named. Raises as
     ``prepare``.
     """
-    return _kind(spec).lock(spec, name, folder.absolute(), upgrade, upgrade_packages, report)
+    return _kind(spec.kind).lock(spec, name, folder.absolute(), upgrade, upgrade_packages, report)
 
 
 def list_environments() -> list[BuiltEnvironment]:
@@ -93,11 +95,16 @@ def remove(key_prefix: str) -> Removal:
     """
     from mlproj.environments import inventory
 
-    return inventory.remove(key_prefix)
+    return inventory.remove(key_prefix, _discard)
 
 
 def prune(older_than: float | None = None) -> Removal:
     """Remove every environment not in use, or only those last used more than ``older_than`` seconds ago."""
     from mlproj.environments import inventory
 
-    return inventory.prune(older_than)
+    return inventory.prune(older_than, _discard)
+
+
+def _discard(record: Mapping[str, Any]) -> None:
+    if record.get("kind") in KINDS:
+        _kind(record["kind"]).discard(record)

@@ -49,16 +49,18 @@ def use_lock(cache: Path, key: str) -> Path:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What a built environment says of itself, or ``None`` when ``folder`` holds none that works.
+    """What a built environment says of itself, or ``None`` when ``folder`` holds none that is whole.
 
-    One whose base interpreter was uninstalled does not: its ``python`` links to nothing.
+    A virtualenv whose base interpreter was uninstalled is not: its ``python``, which it ``needs``, links to nothing.
     """
     try:
         record = json.loads((folder / RECORD).read_bytes())
     except (OSError, ValueError):
         return None
-    works = isinstance(record, dict) and (folder / "bin" / "python").exists()
-    return record if works else None
+    if not isinstance(record, dict):
+        return None
+    needed = record.get("needs", ["bin/python"])
+    return record if all((folder / each).exists() for each in needed) else None
 
 
 def open_built(cache: Path, key: str) -> Built | None:

@@ -51,10 +51,11 @@ def virtualenv_of(conda: Conda) -> tuple[Virtualenv, tuple[str, ...]]:
             python = _python(matched["version"])
         elif normalised_name(_RENAMED.get(name, name)) not in named:
             taken.append(_RENAMED.get(name, name) + _version(matched["version"]))
-    told = [f"{one_line(conda.file)}: this version of mlproj makes a virtualenv of a conda environment"]
+    told = [f"{one_line(conda.file or 'conda')}: a virtualenv is made of the conda environment"]
     told += [f"from PyPI: {', '.join(map(one_line, taken))}"] if taken else []
     told += [f"left out, as no Python packages: {', '.join(map(one_line, left_out))}"] if left_out else []
     told += [f"and {plural(len(conda.pip), 'requirement')} of its `pip:` part"] if conda.pip else []
+    told += ["its variables are not set"] if conda.variables else []
     names = [normalised_name(re.split(r"[=<>!~]", each)[0]) for each in taken]
     virtualenv = Virtualenv(python=python, lines=[*taken, *conda.pip], nearest_python=True, dispensable=names)
     return virtualenv, ("; ".join(told),)

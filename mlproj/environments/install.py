@@ -194,6 +194,7 @@ def _finish(request: Request, document: lockfile.Document, key: str, folder: Pat
     record = {
         "kind": "virtualenv",
         "key": key,
+        "needs": ["bin/python"],
         "platform": request.interpreter.platform,
         "python": request.interpreter.version,
         "implementation": request.interpreter.implementation,

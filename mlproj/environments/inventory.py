@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlproj.environments import builds
 from mlproj.environments.scratch import sweep
@@ -12,6 +14,9 @@ from mlproj.errors import UsageError
 from mlproj.files import folder_size
 from mlproj.locations import cache_folder
 from mlproj.text import one_line
+
+# Removes what of an environment lies outside its folder, by its record.
+Discard = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def _described(cache: Path, key: str) -> BuiltEnvironment | None:
     record = builds.read_record(folder) or {}
     try:
         last_used_at = (folder / builds.RECORD).stat().st_mtime
-        size = folder_size(folder)
+        size = folder_size(folder) + record.get("size_elsewhere", 0)
         projects = tuple(sorted(path.read_text("utf-8") for path in (folder / "projects").glob("*")))
     except FileNotFoundError:
         if not folder.is_dir():
@@ -80,8 +85,8 @@ def _described(cache: Path, key: str) -> BuiltEnvironment | None:
     )
 
 
-def remove(key_prefix: str) -> Removal:
-    """Remove the one environment whose key starts so.
+def remove(key_prefix: str, discard: Discard) -> Removal:
+    """Remove the one environment whose key starts so; ``discard`` is told the record of what has gone.
 
     Raises ``UsageError`` for none, several, or one in use.
     """
@@ -91,13 +96,13 @@ def remove(key_prefix: str) -> Removal:
     if len(found) != 1:
         there = "no environment's key starts" if not found else f"the keys of {len(found)} environments start"
         raise UsageError(f"{there} with `{one_line(key_prefix)}`", hint="`mlproj envs list` shows them")
-    removal = _remove(cache, found)
+    removal = _remove(cache, found, discard)
     if removal.in_use:
         raise UsageError(f"the environment {found[0]} is in use by a live run")
     return removal
 
 
-def prune(older_than: float | None = None) -> Removal:
+def prune(older_than: float | None, discard: Discard) -> Removal:
     """Remove every environment not in use, or only those last used more than ``older_than`` seconds ago."""
     cache = cache_folder()
     sweep(cache)
@@ -109,14 +114,17 @@ def prune(older_than: float | None = None) -> Removal:
             last_used_at = 0.0
         if older_than is None or time.time() - last_used_at > older_than:
             chosen.append(key)
-    return _remove(cache, chosen)
+    return _remove(cache, chosen, discard)
 
 
-def _remove(cache: Path, keys: list[str]) -> Removal:
+def _remove(cache: Path, keys: list[str], discard: Discard) -> Removal:
     removed, in_use, freed = [], [], 0
     for key in keys:
-        size = folder_size(builds.environment_folder(cache, key))
+        folder = builds.environment_folder(cache, key)
+        record = builds.read_record(folder) or {}
+        size = folder_size(folder) + record.get("size_elsewhere", 0)
         if builds.remove_built(cache, key):
+            discard(record)
             removed.append(key)
             freed += size
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mlproj.environments.environment import Environment, Policy, Report
@@ -68,3 +68,6 @@ class Kind(Protocol):
         report: Report,
     ) -> LockResult:
         """Write the project's lock."""
+
+    def discard(self, record: Mapping[str, Any]) -> None:
+        """Remove what of a built environment lies outside its folder, when the folder has gone."""

@@ -90,6 +90,11 @@ def lock(
     )
 
 
+def discard(record: Mapping[str, Any]) -> None:
+    """Nothing to remove: nothing was built."""
+    del record
+
+
 def _refuse_locks(policy: Policy) -> None:
     if policy.locked or policy.frozen:
         asked = "--locked" if policy.locked else "--frozen"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlproj.environments import builds
 from mlproj.environments.environment import Environment, Policy, Report, own_python
@@ -184,6 +184,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
         find_links_listing=listing_digest(folder, request.declared.find_links),
         interpreter=interpreter_file(interpreter.path),
         own_interpreter=own_python() if request.spec.python is None else None,
+        variables={},
     )
     remember(request.cache, asked, folder, answer, witnesses)
     projects = builds.environment_folder(request.cache, key) / "projects"
@@ -206,6 +207,7 @@ def _environment(built: builds.Built, lock_file: Path) -> Environment:
         packages=record["packages"],
         lock_text=lock_text,
         lock_digest=sha256_of_text(lock_text),
+        lock_name="pylock.toml",
         reused=built.reused,
         variables={"VIRTUAL_ENV": str(folder)},
         removed_variables=_REMOVED,
@@ -289,3 +291,8 @@ def lock(
         package_count=len(after),
         written=written,
     )
+
+
+def discard(record: Mapping[str, Any]) -> None:
+    """Nothing to remove: a virtualenv is all in its folder."""
+    del record

@@ -53,7 +53,7 @@ class SourceRecord:
 class EnvironmentRecord:
     """The exact environment that the command ran in."""
 
-    kind: str = _said("`virtualenv` or `system`", default="system")
+    kind: str = _said("`virtualenv`, `conda`, `docker` or `system`", default="system")
     key: str | None = _said("Digest of kind, platform, interpreter and lock", default=None)
     python: str | None = _said("Version of the Python interpreter", default=None)
     interpreter: str | None = _said("Path of the interpreter", default=None)
@@ -62,6 +62,7 @@ class EnvironmentRecord:
     lock_sha256: str | None = _said("SHA-256 of the lock", default=None)
     packages: dict[str, str] = _said("Installed packages: name to version", default_factory=dict)
     managed_by: str | None = _said("Who provides the environment", default=None)
+    image: str | None = _said("For `docker`: the image, with its digest where it has one", default=None)
 
 
 @dataclass(frozen=True)
