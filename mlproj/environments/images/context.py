@@ -1,0 +1,174 @@
+"""Build contexts: which files belong to one, their digest, and the tar that the engine is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from mlproj.errors import UsageError
+from mlproj.files import sha256_of_file
+from mlproj.text import one_line
+
+_DOCKERFILE_INSIDE = ".mlproj.Dockerfile"
+
+
+@dataclass(frozen=True)
+class Context:
+    """The files of a build: a folder, and paths relative to it, sorted, parents before what is in them."""
+
+    folder: Path
+    paths: tuple[str, ...]
+
+
+def read_context(folder: Path, dockerfile: Path, sources: Sequence[str] | None) -> Context:
+    """The context that a build with ``dockerfile`` sees: without what ``.dockerignore`` names, and, when ``sources``
+    are given, of the rest only what they match. Raises ``UsageError`` when it cannot be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder `{one_line(folder)}` to build the image from")
+    if sources is not None and not sources:
+        return Context(folder, ())
+    from docker.utils.build import PatternMatcher
+
+    matcher = PatternMatcher(_ignored(folder, dockerfile))
+    wanted = None if sources is None else [_parts(source) for source in sources]
+    return Context(folder, tuple(_with_parents(_walk(folder, "", matcher, wanted))))
+
+
+def _walk(folder: Path, inside: str, matcher: Any, wanted: list[list[str]] | None) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
+    except OSError as error:
+        raise _unreadable(folder / inside, error) from error
+    for entry in entries:
+        path = f"{inside}/{entry.name}" if inside else entry.name
+        if wanted is not None and not any(_belongs(path.split("/"), parts) for parts in wanted):
+            continue
+        ignored = matcher.matches(path)
+        if not ignored:
+            yield path
+        # In an ignored folder there may be what a later `!` pattern takes in again.
+        if entry.is_dir(follow_symlinks=False) and not (ignored and not _taken_in_again(matcher, path)):
+            yield from _walk(folder, path, matcher, wanted)
+
+
+def _taken_in_again(matcher: Any, path: str) -> bool:
+    return any(each.exclusion and each.cleaned_pattern.startswith(path) for each in matcher.patterns)
+
+
+def _ignored(folder: Path, dockerfile: Path) -> list[str]:
+    # A Dockerfile's own list goes before the context's, as BuildKit has it.
+    for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), folder / ".dockerignore"):
+        try:
+            lines = path.read_text("utf-8-sig").splitlines()
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise UsageError(f"`{one_line(path)}` cannot be read: {one_line(error)}") from error
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return []
+
+
+def _parts(source: str) -> list[str]:
+    # The builder takes every path as one inside the context.
+    return [part for part in os.path.normpath("/" + source).split("/") if part not in ("", ".")]
+
+
+def _belongs(path: list[str], pattern: list[str]) -> bool:
+    """Whether ``path`` is what a COPY of ``pattern`` takes, is in it, or is a folder on the way to it."""
+    from docker.utils.fnmatch import fnmatch
+
+    return all(fnmatch(part, glob) for part, glob in zip(path, pattern))
+
+
+def _with_parents(paths: Iterable[str]) -> Iterable[str]:
+    given: set[str] = set()
+    for path in paths:
+        parts = path.split("/")
+        for count in range(1, len(parts) + 1):
+            one = "/".join(parts[:count])
+            if one not in given:
+                given.add(one)
+                yield one
+
+
+def context_digest(context: Context) -> str:
+    """The digest of a context: names, kinds, permissions, contents and where links lead; no times and owners.
+
+    Raises ``UsageError`` for a file that cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in context.paths:
+        full = context.folder / path
+        try:
+            status = full.lstat()
+            described: list[Any] = [path, stat.S_IMODE(status.st_mode) & 0o777]
+            if stat.S_ISREG(status.st_mode):
+                described += ["file", sha256_of_file(full)]
+            elif stat.S_ISLNK(status.st_mode):
+                described += ["link", str(full.readlink())]
+            elif stat.S_ISDIR(status.st_mode):
+                described += ["folder"]
+            else:
+                continue  # sockets and pipes are not sent
+        except OSError as error:
+            raise _unreadable(full, error) from error
+        digest.update(json.dumps(described).encode())
+    return digest.hexdigest()
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"`{one_line(path)}`, which the image is built from, cannot be read: {error.strerror or error}",
+        hint="name it in `.dockerignore` if the image does not need it",
+    )
+
+
+def write_tar(context: Context, dockerfile: str, stream: IO[bytes]) -> str:
+    """Write the tar of a context and the text of a Dockerfile that need not be in it. Gives its name inside.
+
+    Raises ``UsageError`` for a file that cannot be read.
+    """
+    # BuildKit tells a tar by its first kilobyte: a folder's plain header, whatever comes after it.
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        root = tarfile.TarInfo(".")
+        root.type, root.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(root)
+        content = dockerfile.encode("utf-8", "surrogateescape")
+        for name, data in ((_DOCKERFILE_INSIDE, content), (f"{_DOCKERFILE_INSIDE}.dockerignore", b"")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        for path in context.paths:
+            _add(tar, context.folder / path, path)
+    stream.seek(0)
+    return _DOCKERFILE_INSIDE
+
+
+def _add(tar: tarfile.TarFile, full: Path, path: str) -> None:
+    try:
+        entry = tar.gettarinfo(str(full), arcname=path)
+        if entry is None:
+            return
+        entry.mtime = max(0, int(entry.mtime))
+        # As the docker command sends it: the builder gives files to root either way.
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        if entry.islnk():
+            # The second name of a file: its content may be under a name that is not sent.
+            entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", full.lstat().st_size
+        if entry.isreg():
+            with full.open("rb") as reader:
+                tar.addfile(entry, reader)
+        elif entry.isdir() or entry.issym():
+            tar.addfile(entry)
+    except OSError as error:
+        raise _unreadable(full, error) from error

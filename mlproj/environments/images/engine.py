@@ -1,0 +1,234 @@
+"""The Docker engine: connecting to one, what it is like, and what to do when it fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlproj.environments.images.addresses import Address, named_address, usual_addresses
+from mlproj.errors import EnvironmentBuildError
+from mlproj.text import one_line
+
+_CONNECT_SECONDS = 5
+# For an answer; what takes as long as it takes (a build, a pull, a wait) is asked for without a limit.
+_ANSWER_SECONDS = 60
+# Docker 17.06: the first that takes a platform to build for, and bind mounts that have to be there.
+_OLDEST_API = "1.30"
+_START_ONE = (
+    "start Docker or Podman (`systemctl start docker`, `podman system service`), or say where it is by DOCKER_HOST or"
+    " `docker context use NAME`"
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answers: the client to ask it by (a ``docker.APIClient``), and where it is."""
+
+    client: Any
+    address: Address
+
+    @property
+    def url(self) -> str:
+        """The URL, by which ``connect_to`` finds the same engine again."""
+        return self.address.url
+
+
+def connect() -> Engine:
+    """The engine that the caller's docker command would use, or else one that answers where engines usually are.
+
+    Raises ``EnvironmentBuildError``.
+    """
+    named = named_address()
+    if named is not None:
+        return _connected(named)
+    failures = []
+    for address in usual_addresses():
+        if address.socket is None or not _is_there(address.socket):
+            continue
+        try:
+            return _connected(address)
+        except EnvironmentBuildError as error:
+            failures.append(error)
+    # One that could not be had is what its user has to do something about; one that is down may be left over.
+    denied = [error for error in failures if "permission" in error.message]
+    if failures:
+        raise (denied or failures)[0]
+    raise EnvironmentBuildError("there is no Docker engine on this machine", hint=_START_ONE)
+
+
+def connect_to(url: str) -> Engine:
+    """The engine at a URL that an earlier ``Engine`` had. Raises ``EnvironmentBuildError``."""
+    named = named_address() if not url.startswith("unix://") else None
+    return _connected(named if named is not None and named.url == url else Address(url, url))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
+def _connected(address: Address) -> Engine:
+    import docker
+
+    with engine_errors(address):
+        if address.socket is not None:
+            _refuse_unreachable(address.socket)
+        if address.url.startswith("ssh://"):
+            from mlproj.environments.images.over_ssh import ssh_client
+
+            client = ssh_client(address.url)
+        else:
+            client = docker.APIClient(
+                base_url=address.url, version="auto", timeout=_CONNECT_SECONDS, tls=_tls(address, docker)
+            )
+        client.timeout = _ANSWER_SECONDS
+        from docker.utils import version_lt
+
+        if version_lt(client._version, _OLDEST_API):
+            raise EnvironmentBuildError(
+                f"the Docker engine at {one_line(address.url)} speaks version {one_line(client._version)} of its API,"
+                f" and mlproj needs {_OLDEST_API}",
+                hint="update it: Docker 17.06 was the first",
+            )
+    return Engine(client, address)
+
+
+def _refuse_unreachable(path: Path) -> None:
+    """Raise what connecting to a socket raises: the library tells it as a text."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        probe.connect(str(path))
+
+
+def _tls(address: Address, docker: Any) -> Any:
+    if address.certificates is None:
+        return False
+    folder = address.certificates
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    authority = folder / "ca.pem"
+    return docker.tls.TLSConfig(
+        client_cert=pair if Path(pair[0]).exists() else None,
+        ca_cert=str(authority) if authority.exists() else None,
+        verify=address.verify,
+    )
+
+
+@contextmanager
+def engine_errors(address: Address) -> Iterator[None]:
+    """Raise what goes wrong with an engine within a ``with`` block as ``EnvironmentBuildError``, saying what to do."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except APIError as error:
+        raise EnvironmentBuildError(
+            f"the Docker engine at {one_line(address.url)} refused: {one_line(explanation(error))}"
+        ) from error
+    except (DockerException, RequestException, HTTPError, OSError) as error:
+        raise unreachable(address, error) from error
+
+
+def explanation(error: Any) -> str:
+    """What the engine itself said of an ``APIError``."""
+    return str(getattr(error, "explanation", None) or error).strip()
+
+
+def unreachable(address: Address, error: BaseException) -> EnvironmentBuildError:
+    """The error for an engine that cannot be reached, does not answer, or died while it was asked something."""
+    at = f"the Docker engine at {one_line(address.url)}"
+    named = "" if address.named_by in address.url else f" (named by {address.named_by})"
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EACCES, errno.EPERM):
+        hint = (
+            "your user has no access to it: have it added to the group `docker` (`sudo usermod -aG docker $USER`, then"
+            " log in again), or use a rootless engine"
+        )
+        return EnvironmentBuildError(f"no permission to use {at}{named}", hint=hint)
+    if number == errno.ENOENT:
+        return EnvironmentBuildError(f"{at}{named} is not there", hint=_START_ONE)
+    if number == errno.ECONNREFUSED:
+        return EnvironmentBuildError(f"{at}{named} is not running", hint=_START_ONE)
+    said = f"{at}{named} does not answer: {one_line(_cause(error))}"
+    return EnvironmentBuildError(said, hint="see whether it runs (`docker version`), and its log")
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error)
+    for beginning in ("Error while fetching server API version: ",):
+        text = text.removeprefix(beginning)
+    return text
+
+
+def is_rootless(engine: Engine) -> bool:
+    """Whether the engine runs as the caller, so that root inside a container is the caller outside."""
+    with engine_errors(engine.address):
+        options = engine.client.info().get("SecurityOptions") or []
+    return any("rootless" in str(option) for option in options)
+
+
+def shares_folders(engine: Engine, image: str, scratch: Path) -> bool:
+    """Whether the engine sees this machine's folders, so that they can be mounted.
+
+    ``image`` is one that the engine has; a folder that nobody knows the name of is made in ``scratch`` for a while.
+    """
+    if engine.address.socket is not None and not _in_container():
+        return True
+    return _sees(engine, image, scratch)
+
+
+def _in_container() -> bool:
+    # There the socket may be the outer machine's, mounted, which knows other folders.
+    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
+
+
+def _sees(engine: Engine, image: str, scratch: Path) -> bool:
+    import tempfile
+
+    from docker.errors import APIError
+    from docker.types import Mount
+
+    with tempfile.TemporaryDirectory(prefix="mlproj-shared-", dir=scratch) as folder:
+        host = engine.client.create_host_config(mounts=[Mount("/shared", folder, type="bind", read_only=True)])
+        try:
+            with engine_errors_but_refusals(engine.address):
+                container = engine.client.create_container(
+                    image, ["true"], host_config=host, labels={"mlproj.probe": str(os.getpid())}
+                )
+        except APIError:
+            return False
+        with engine_errors(engine.address):
+            engine.client.remove_container(container, force=True)
+    return True
+
+
+@contextmanager
+def engine_errors_but_refusals(address: Address) -> Iterator[None]:
+    """``engine_errors``, except that what the engine answers with (``docker.errors.APIError``) goes through."""
+    from docker.errors import APIError
+
+    refusal: Any = None
+    with engine_errors(address):
+        try:
+            yield
+        except APIError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
+
+
+def engine_platform(engine: Engine) -> str:
+    """The platform that the engine runs: ``linux/amd64``."""
+    with engine_errors(engine.address):
+        version: Mapping[str, Any] = engine.client.version()
+    return f"{version.get('Os', 'linux')}/{version.get('Arch', 'amd64')}"
