@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+# The fixtures of a real engine are had by every test that names them.
+from tests.docker_engine import engine, nonce, registry, start_registry  # noqa: F401
+
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.api.checked import checked_manifest_file
-from mlproj.environments.conda_on_pypi import virtualenv_of
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
 from mlproj.manifest.finding import find_mlproject
-from mlproj.manifest.form import NAME_PATTERN, PARAMETER_NAME_PATTERN
+from mlproj.manifest.form_fields import NAME_PATTERN, PARAMETER_NAME_PATTERN
 from mlproj.manifest.load import MIGRATED
-from mlproj.manifest.models import EntryPoint, EnvironmentSpec, Manifest, Parameter, Virtualenv
+from mlproj.manifest.models import Docker, EntryPoint, EnvironmentSpec, Manifest, Parameter, Virtualenv
 from mlproj.manifest.writing import block, flow, scalar
 from mlproj.parameters.mlflow_command import pieces_of_command, words_without_a_shell
 from mlproj.parameters.shell import by_type, check_for_bash, check_words
@@ -81,13 +80,13 @@ def _environment(manifest: Manifest, notes: _Notes) -> Iterator[str]:
     assert isinstance(spec, EnvironmentSpec)
     yield "environment:"
     if spec.docker is not None:
-        notes.left_out.append(f"docker_env ({spec.docker.image}): this version runs no Docker environments")
-        yield "  system: {}"
+        yield "  docker:"
+        yield from (f"    {key}: {flow(value)}" for key, value in _docker(spec.docker, notes).items())
+        return
+    if spec.conda is not None:
+        yield f"  conda: {flow({'file': spec.conda.file})}"
         return
     virtualenv = spec.virtualenv
-    if spec.conda is not None:
-        virtualenv, told = virtualenv_of(spec.conda)
-        yield from (f"  # {one_line(each)}" for each in told)
     assert virtualenv is not None
     fields = _virtualenv(virtualenv, notes)
     if not fields:
@@ -102,6 +101,23 @@ def _environment(manifest: Manifest, notes: _Notes) -> Iterator[str]:
             yield from (f"      - {flow(item)}" for item in value)
         else:
             yield f"    {key}: {flow(value)}"
+
+
+def _docker(docker: Docker, notes: _Notes) -> dict[str, Any]:
+    fields: dict[str, Any] = {"image": docker.image}
+    if docker.volumes:
+        fields["volumes"] = docker.volumes
+    variables: dict[str, str | None] = {}
+    for each in docker.environment:
+        if isinstance(each, str):
+            variables[each] = None
+        elif len(each) == 2:
+            variables[each[0]] = each[1]
+        else:
+            notes.left_out.append(f"docker_env's variable {each}: it is no pair of a name and a value")
+    if variables:
+        fields["environment"] = variables
+    return fields
 
 
 def _virtualenv(virtualenv: Virtualenv, notes: _Notes) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class RunRequest:
 
     ``revision``, ``keep_tree`` and ``unpack_limit`` are for projects that are fetched (``sources.Fetching``);
     ``python_strict`` takes no other Python than the very version that an MLproject's ``python_env`` asks for.
+    ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a fetched project may have of
+    this machine (``environments.Policy``).
     """
 
     project: str = "."
@@ -34,6 +36,8 @@ class RunRequest:
     keep_tree: bool = False
     unpack_limit: int | None = None
     python_strict: bool = False
+    allowed_mounts: Sequence[str] = ()
+    docker_arguments: Sequence[str] = ()
     name: str = ""
     experiment: str = DEFAULT_EXPERIMENT
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mlproj import environments
@@ -13,6 +13,7 @@ from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folde
 from mlproj.api.environment_choice import choose_environment
 from mlproj.api.projects import abandon
 from mlproj.api.request import Listener, RunRequest, check_labels
+from mlproj.environments.environment import Policy
 from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder, store_folder
@@ -21,12 +22,19 @@ from mlproj.manifest.entry_points import choose_entry_point, is_script
 from mlproj.manifest.finding import MANIFEST_NAME, MLFLOW_NAME, NoManifestError, is_mlproject
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec
 from mlproj.parameters.config import Config, Surroundings, resolve
+from mlproj.parameters.relocation import relocate
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.sources.shown import shown_address
 from mlproj.text import one_line
 from mlproj.urls import secrets_of, without_credentials
+
+Chosen = Callable[[EnvironmentSpec, float], None]
+
+
+def _not_told(_: EnvironmentSpec, __: float) -> None:
+    return
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,9 @@ class Resolved:
     command: RenderedCommand
     environment: EnvironmentSpec
     environment_name: str | None
+    policy: Policy
+    needed: Mapping[str, str]
+    """For a container: places inside it, and the paths of this machine that its parameters name, to be had there."""
     timeout_s: float | None
     grace_s: float
     secrets: tuple[str, ...]
@@ -56,9 +67,10 @@ class Resolved:
         return re.sub(r"(?i)(\.git|\.zip|\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or self.loaded.name
 
 
-def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
+def resolve_request(request: RunRequest, listener: Listener, chosen: Chosen = _not_told) -> Resolved:
     """Walk a request through sources, manifest and parameters. Nothing outside the cache is written.
 
+    ``chosen`` hears of the environment, and of the command's grace period in seconds, as soon as they are known.
     The caller has to ``release`` the snapshot when it is done.
 
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
@@ -68,16 +80,18 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
         raise UsageError("a word for the command holds a NUL character, which no command can be given")
     fetching = _fetching(request, listener)
     if is_folder_as_it_is(request.project, fetching):
-        return _resolve_in(manifest_folder(request.project), None, request, listener)
+        return _resolve_in(manifest_folder(request.project), None, request, listener, chosen)
     fetched = take_snapshot(request.project, (), fetching)
     try:
-        return _resolve_in(fetched.folder, fetched, request, listener)
+        return _resolve_in(fetched.folder, fetched, request, listener, chosen)
     except BaseException:
         abandon(fetched)
         raise
 
 
-def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener) -> Resolved:
+def _resolve_in(
+    folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener, chosen: Chosen
+) -> Resolved:
     try:
         loaded = _manifest(folder, request.entry_point)
     except NoManifestError as error:
@@ -87,7 +101,13 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     name, entry_point = choose_entry_point(loaded.manifest, loaded.path, request.entry_point)
     if name in loaded.broken:
         raise UsageError(loaded.broken[name])
+    environment = choose_environment(loaded, entry_point, request)
+    grace_s = parse_duration(entry_point.grace_period)
+    chosen(environment.spec, grace_s)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
+    needed: dict[str, str] = {}
+    if environment.spec.docker is not None:
+        config, needed = relocate(entry_point, config, folder, environment.spec.docker.project_at)
     try:
         command = render(entry_point, config, request.arguments)
     except UsageError as error:
@@ -97,7 +117,8 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     own = [each for each in (request.store or store_folder(), cache_folder()) if each.is_relative_to(folder)]
     made_here += [each.relative_to(folder).as_posix() for each in own]
     snapshot = fetched or take_snapshot(request.project, made_here)
-    environment = choose_environment(loaded, entry_point, request.environment_kind, strict=request.python_strict)
+    fetched_mounts = (*request.allowed_mounts, *environment.allowed_mounts)
+    policy = replace(request.policy, allowed_mounts=None if snapshot.tree is None else fetched_mounts)
     of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)
     return Resolved(
@@ -109,8 +130,10 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         command,
         environment.spec,
         environment.name,
+        policy,
+        needed,
         timeout,
-        parse_duration(entry_point.grace_period),
+        grace_s,
         (*_secrets(entry_point, config), *snapshot.secrets),
         (*of_this_entry_point, *config.notices, *snapshot.notes, *environment.notices),
     )
@@ -149,9 +172,9 @@ def _fetching(request: RunRequest, listener: Listener) -> Fetching:
     )
 
 
-def plan_environment(resolved: Resolved, request: RunRequest) -> EnvironmentPlan:
+def plan_environment(resolved: Resolved) -> EnvironmentPlan:
     """What preparing the environment would come to; it may be resolved for that, and nothing is built."""
-    return environments.plan(resolved.environment, resolved.environment_name, resolved.loaded.folder, request.policy)
+    return environments.plan(resolved.environment, resolved.environment_name, resolved.loaded.folder, resolved.policy)
 
 
 def _surroundings(folder: Path, listener: Listener, request: RunRequest) -> Surroundings:

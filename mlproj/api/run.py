@@ -23,11 +23,11 @@ from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
 from mlproj.execution.masking import forms_of, mask_bytes, mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
-from mlproj.execution.supervise import Observers, Standby, stand_down, supervise
+from mlproj.execution.supervise import Observers, Standby, channel_of, stand_down, start_ahead, supervise
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
-from mlproj.manifest.models import EntryPoint
+from mlproj.manifest.models import EntryPoint, EnvironmentSpec
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.inputs import hash_inputs
@@ -42,7 +42,6 @@ from mlproj.tracking.metrics_file import append_points, with_totals
 _STOPPED_BY_A_STEP = (
     "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"
 )
-LOCK_NAME = "pylock.toml"
 
 
 class Interrupted(BaseException):
@@ -62,8 +61,13 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
     knows of the run, its record tells of that as well.
     """
     with _interruptible():
+
+        def chosen(spec: EnvironmentSpec, grace_s: float) -> None:
+            if spec.docker is not None:
+                start_ahead(standby, _client(standby, grace_s))
+
         try:
-            resolved = resolve_request(request, listener)
+            resolved = resolve_request(request, listener, chosen)
         except BaseException:
             stand_down(standby)
             raise
@@ -80,6 +84,12 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             release(resolved.snapshot)
             if request.keep_tree and resolved.snapshot.tree is not None:
                 listener.notice(f"the project's tree is kept in {one_line(resolved.snapshot.tree.folder)}")
+
+
+def _client(standby: Standby, grace_s: float) -> Plan:
+    from mlproj.execution.container import waiting_client
+
+    return waiting_client(channel_of(standby), grace_s, os.environ)
 
 
 def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord, bytes]:
@@ -120,7 +130,7 @@ class _Walk:
             environment = self._environment()
             self._note_inputs()
             self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
-            plan = self._plan(environment)
+            plan = self._plan(environment, standby)
             self._save()
             self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
             waiting = None
@@ -159,18 +169,16 @@ class _Walk:
             self.resolved.environment,
             self.resolved.environment_name,
             self.resolved.loaded.folder,
-            self.request.policy,
+            self.resolved.policy,
             self.listener.progress,
         )
         self.held = environment.held
         if notice := python_notice(self.resolved.environment, environment.python):
             self.listener.notice(notice)
             self.record = replace(self.record, notices=[*self.record.notices, notice])
-        lock_name = None
-        if environment.lock_text is not None:
-            lock_name = LOCK_NAME
-            write_atomically(self.live.files.folder / lock_name, environment.lock_text)
-        self.record = recording.with_environment(self.record, environment, lock_name)
+        if environment.lock_text is not None and environment.lock_name is not None:
+            write_atomically(self.live.files.folder / environment.lock_name, environment.lock_text)
+        self.record = recording.with_environment(self.record, environment)
         return environment
 
     def _note_inputs(self) -> None:
@@ -182,11 +190,26 @@ class _Walk:
             raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
         self.record = replace(self.record, inputs=hashed.inputs)
 
-    def _plan(self, environment: Environment) -> Plan:
+    def _plan(self, environment: Environment, standby: Standby) -> Plan:
         resolved = self.resolved
         parameters = self.live.files.folder / "params.json"
         # Credentials that a URL carries are in the command alone: this file stays with the run.
         write_atomically(parameters, mask_text(dump_json(resolved.config.values), resolved.secrets))
+        plan = Plan(
+            resolved.command.argv,
+            resolved.loaded.folder,
+            {},
+            resolved.grace_s,
+            resolved.timeout_s,
+            resolved.secrets,
+        )
+        if environment.container is not None:
+            from mlproj.execution.container import inside_variables, within
+
+            inside = command_variables({}, environment, resolved)
+            inside |= inside_variables(self.live.files.folder, RUN_ID_VARIABLE, self.live.id)
+            plan, client = replace(plan, variables=inside), _client(standby, resolved.grace_s)
+            return within(plan, client, environment.container, self.live.id, self.live.files.folder, resolved.needed)
         variables = command_variables(os.environ, environment, resolved)
         variables |= {
             RUN_ID_VARIABLE: self.live.id,
@@ -194,14 +217,7 @@ class _Walk:
             "MLPROJ_METRICS": str(self.live.files.metrics),
             "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
         }
-        return Plan(
-            resolved.command.argv,
-            resolved.loaded.folder,
-            variables,
-            resolved.grace_s,
-            resolved.timeout_s,
-            resolved.secrets,
-        )
+        return replace(plan, variables=variables)
 
     def _save(self) -> None:
         self.record = recording.masked(self.record, self.resolved.secrets)
@@ -221,6 +237,10 @@ class _Walk:
             from mlproj.processes.strays import end_strays
 
             end_strays(RUN_ID_VARIABLE, [self.live.id])
+        if (docker := self.resolved.environment.docker) is not None:
+            from mlproj.execution.container import explained
+
+            outcome = explained(outcome, self.live.id, self.live.files.folder, docker.memory)
         return outcome
 
     def _mask(self, line: bytes) -> bytes:

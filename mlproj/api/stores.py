@@ -24,6 +24,11 @@ def open_settled_store(folder: Path, notice: Callable[[str], None]) -> Store:
         from mlproj.processes.strays import end_strays
 
         ended = end_strays(RUN_ID_VARIABLE, [record.id for record in lost])
+        contained = [record.id for record in lost if record.environment.kind == "docker"]
+        if contained:
+            from mlproj.execution.container import end_containers
+
+            ended += end_containers(contained)
         left = f"; {plural(ended, 'process')} it left {'was' if ended == 1 else 'were'} ended" if ended else ""
         ids = ", ".join(record.id[:12] for record in lost)
         notice(f"lost: {ids} (the mlproj that ran it died without a word){left}")

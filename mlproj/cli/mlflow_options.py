@@ -13,16 +13,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Option → its names, whether it is a flag, and why it is refused. Those that are taken are options of `run` itself.
 _REFUSED: dict[str, tuple[tuple[str, ...], bool, str]] = {
-    "docker_arguments": (
-        ("-A", "--docker-args"),
-        False,
-        "-A is for `docker run`, and this version of mlproj does not run Docker environments",
-    ),
-    "build_image": (
-        ("--build-image", "--skip-image-build"),
-        True,
-        "it is about Docker images, and this version of mlproj does not run Docker environments",
-    ),
     "backend_config": (("-c", "--backend-config"), False, "--backend-config: runs are local, and take no such file"),
     "experiment_id": (("--experiment-id",), False, "--experiment-id: experiments have names here: --experiment NAME"),
     "mlflow_run_id": (("--run-id",), False, "--run-id: mlproj makes the run, and its id, itself"),
@@ -39,6 +29,8 @@ def mlflow_options(command: _Command) -> _Command:
     for name, (names, is_flag, _) in _REFUSED.items():
         command = click.option(*names, name, is_flag=is_flag, multiple=not is_flag, hidden=True)(command)
     command = click.option("-b", "--backend", "backend", hidden=True)(command)
+    # No image is ever made of the project, which is mounted: either way the code that runs is the folder's.
+    command = click.option("--build-image", "--skip-image-build", "image_build", is_flag=True, hidden=True)(command)
     return click.option("--no-conda", "no_conda", is_flag=True, hidden=True)(command)
 
 

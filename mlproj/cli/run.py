@@ -83,6 +83,21 @@ class _RunCommand(click.Command):
     "--unpack-limit", metavar="SIZE", help="The most that an archive or a repository may unpack to, such as `50GB`."
 )
 @click.option("--python-strict", is_flag=True, help="Take the very Python version that an MLproject asks for, or none.")
+@click.option(
+    "--allow-mount",
+    "allowed_mounts",
+    multiple=True,
+    metavar="PATH",
+    help="Let the container of a fetched project have this folder of yours; also `privileged`, `network=host`, `pid=host`.",
+)
+@click.option(
+    "-A",
+    "--docker-args",
+    "docker_arguments",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="An argument for the container, as `docker run` has it: `gpus=all`, `memory=8g`.",
+)
 @click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
 @click.option("--refresh", is_flag=True, help="Resolve the environment again, and fetch URLs again.")
@@ -167,6 +182,8 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         keep_tree=options["keep_tree"],
         unpack_limit=size_option(options["unpack_limit"], "--unpack-limit"),
         python_strict=options["python_strict"],
+        allowed_mounts=options["allowed_mounts"],
+        docker_arguments=options["docker_arguments"],
         name=options["name"],
         experiment=DEFAULT_EXPERIMENT if options["experiment"] is None else options["experiment"],
         tags=assignments(options["tags"], "--tag"),
@@ -233,7 +250,7 @@ def _dry_run(request: Any, options: dict[str, Any]) -> int:
         try:
             for notice in resolved.notices:
                 display.listener().notice(notice)
-            plan = plan_as_json(resolved, plan_environment(resolved, request))
+            plan = plan_as_json(resolved, plan_environment(resolved))
         finally:
             abandon(resolved.snapshot)
     finally:

@@ -12,7 +12,10 @@ Status = Literal["finished", "failed", "killed"]
 
 @dataclass(frozen=True)
 class Plan:
-    """A command with everything around it. ``secrets`` are texts that the stored log must not hold."""
+    """A command with everything around it. ``secrets`` are texts that the stored log must not hold.
+
+    ``message`` is for a command that waits for one (``supervise.start_ahead``), such as the client of a container.
+    """
 
     argv: Sequence[str] = field(repr=False)
     cwd: Path
@@ -20,6 +23,7 @@ class Plan:
     grace_s: float = 10.0
     timeout_s: float | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
+    message: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

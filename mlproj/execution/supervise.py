@@ -54,6 +54,7 @@ class Standby:
     streams: Streams
     lent: terminal.LentTerminal | None
     readers: dict[int, str]
+    begun: bool = False
 
 
 @dataclass
@@ -106,6 +107,34 @@ def stand_by(streams: Streams) -> Standby:
     return Standby(guardian, streams, lent, readers)
 
 
+def start_ahead(standby: Standby, plan: Plan) -> None:
+    """Start a command that waits for its message, of which ``supervise`` will be given the plan in full."""
+    _start(standby, plan, waits=True)
+
+
+def _start(standby: Standby, plan: Plan, *, waits: bool) -> None:
+    lent = standby.lent
+    controlling = None
+    if lent is not None:
+        controlling = 0 if lent.reads_keys else (1 if standby.streams.stdout == lent.user else 2)
+    guarded.order(
+        standby.guardian,
+        plan.argv,
+        cwd=plan.cwd,
+        env=plan.variables,
+        grace=plan.grace_s,
+        timeout=None if waits else plan.timeout_s,
+        terminal=controlling,
+        channel=waits,
+    )
+    standby.begun = True
+
+
+def channel_of(standby: Standby) -> int:
+    """The descriptor at which a command that is started ahead reads its message."""
+    return standby.guardian.channel_reader
+
+
 def stand_down(standby: Standby) -> None:
     """Give up a standby whose plan never came."""
     guarded.dismiss(standby.guardian)
@@ -123,19 +152,11 @@ def supervise(standby: Standby, plan: Plan, observers: Observers) -> Outcome:
     """
     guardian, lent = standby.guardian, standby.lent
     progress = _Progress(time.monotonic())
-    controlling = None
-    if lent is not None:
-        controlling = 0 if lent.reads_keys else (1 if standby.streams.stdout == lent.user else 2)
     with _signals_passed_on(standby, plan, progress):
-        guarded.order(
-            guardian,
-            plan.argv,
-            cwd=plan.cwd,
-            env=plan.variables,
-            grace=plan.grace_s,
-            timeout=plan.timeout_s,
-            terminal=controlling,
-        )
+        if not standby.begun:
+            _start(standby, plan, waits=plan.message is not None)
+        if plan.message is not None:
+            guarded.hand_over(guardian, plan.message, plan.timeout_s)
         try:
             if lent is not None:
                 terminal.begin_raw(lent)

@@ -25,6 +25,9 @@ class Guardian:
     process: subprocess.Popen[bytes]
     orders: int
     events: int
+    channel: int
+    """Where a command that is told more later is told it; it reads at ``channel_reader``."""
+    channel_reader: int
 
 
 def start_guardian(stdin: int, stdout: int, stderr: int) -> Guardian:
@@ -34,13 +37,14 @@ def start_guardian(stdin: int, stdout: int, stderr: int) -> Guardian:
     """
     orders_reader, orders = os.pipe()
     events, events_writer = os.pipe()
+    channel_reader, channel = os.pipe()
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", _SCRIPT, str(orders_reader), str(events_writer)],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=[orders_reader, events_writer],
+            pass_fds=[orders_reader, events_writer, channel_reader],
             # A virtualenv's interpreter finds its library without the caller's PYTHON* variables, which may be
             # meant for another version.
             env={"PATH": os.defpath},
@@ -48,11 +52,13 @@ def start_guardian(stdin: int, stdout: int, stderr: int) -> Guardian:
     except BaseException:
         os.close(orders)
         os.close(events)
+        os.close(channel)
         raise
     finally:
         os.close(orders_reader)
         os.close(events_writer)
-    return Guardian(process, orders, events)
+        os.close(channel_reader)
+    return Guardian(process, orders, events, channel, channel_reader)
 
 
 def order(
@@ -64,11 +70,13 @@ def order(
     grace: float,
     timeout: float | None = None,
     terminal: int | None = None,
+    channel: bool = False,
 ) -> None:
     """Tell the guardian what to run.
 
     ``grace`` is the time in seconds between asking and killing, ``timeout`` the time after which to ask.
-    ``terminal`` is the command's descriptor (0 to 2) that is its controlling terminal.
+    ``terminal`` is the command's descriptor (0 to 2) that is its controlling terminal. With a ``channel`` it has the
+    descriptor ``channel_reader`` too, and is told more by ``hand_over``.
     """
     message = {
         "argv": list(argv),
@@ -77,8 +85,20 @@ def order(
         "grace": grace,
         "timeout": timeout,
         "terminal": terminal,
+        "channel": guardian.channel_reader if channel else None,
     }
     _send(guardian, message)
+
+
+def hand_over(guardian: Guardian, message: bytes, timeout: float | None) -> None:
+    """Give a command that was started with a channel all that it waits for, and its time from now on.
+
+    It reads four bytes of length (big-endian) and the message.
+    """
+    if timeout is not None:
+        _tell(guardian, {"timeout": timeout})
+    with contextlib.suppress(OSError):  # it has ended already, which is told as an event
+        _write(guardian.channel, message)
 
 
 def pass_on(guardian: Guardian, number: int) -> None:
@@ -94,6 +114,7 @@ def end(guardian: Guardian, number: int, grace: float) -> None:
 def dismiss(guardian: Guardian) -> None:
     """Close the way to it, upon which the guardian ends whatever it runs, and wait until it has."""
     os.close(guardian.orders)
+    os.close(guardian.channel)
     guardian.process.wait()
     os.close(guardian.events)
 
@@ -104,10 +125,13 @@ def _tell(guardian: Guardian, message: dict[str, Any]) -> None:
 
 
 def _send(guardian: Guardian, message: dict[str, Any]) -> None:
-    data = marshal.dumps(message)
+    _write(guardian.orders, marshal.dumps(message))
+
+
+def _write(descriptor: int, data: bytes) -> None:
     rest = memoryview(len(data).to_bytes(4, "big") + data)
     while rest:
-        rest = rest[os.write(guardian.orders, rest) :]
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def read_events(received: bytes) -> tuple[list[dict[str, Any]], bytes]:

@@ -5,8 +5,9 @@ imports nothing of mlproj. It leads a session of its own, so that a terminal's s
 stopped command can be continued; on Linux it adopts the command's orphans (a subreaper, prctl(2)), so that none
 can slip away by daemonising. On macOS orphans are found as long as their parents live.
 
-Protocol, over the two pipes whose ends are its arguments: in comes what to run, then ``{"signal": n}`` (pass it on)
-and ``{"end": n, "grace": s}`` (pass it on, kill what is left after s seconds). Out come ``{"started": pid}`` or
+Protocol, over the first two pipes whose ends are its arguments: in comes what to run, then ``{"signal": n}`` (pass it
+on), ``{"end": n, "grace": s}`` (pass it on, kill what is left after s seconds) and ``{"timeout": s}`` (from now on). A
+command that is told more later inherits the third pipe's end. Out come ``{"started": pid}`` or
 ``{"failed": [errno, what]}``, ``{"exited": status, …}`` and, once nothing is left, end of file. A message is four bytes
 of length and a mapping as ``marshal`` writes it: both are one interpreter, and json would double the time to start.
 """
@@ -92,8 +93,10 @@ def _start(order: dict[str, Any]) -> tuple[int | None, list[Any] | None]:
                 what = order["cwd"]
                 os.chdir(order["cwd"])
                 what = order["argv"][0]
-            os.closerange(3, writer)
-            os.closerange(writer + 1, 4096)
+            above = 3
+            for kept in sorted([writer, 4096] + ([order["channel"]] if order["channel"] is not None else [])):
+                os.closerange(above, kept)
+                above = kept + 1
             os.execvpe(order["argv"][0], order["argv"], order["env"])
         except OSError as error:
             os.write(writer, marshal.dumps([error.errno, what]))
@@ -214,6 +217,8 @@ def _serve(orders: int, events: int, watch: Watch) -> None:
 def _obey(order: dict[str, Any], watch: Watch) -> None:
     if "end" in order:
         watch.end(order["end"], order["grace"])
+    elif "timeout" in order:
+        watch.timeout_at = time.monotonic() + order["timeout"]
     elif watch.exited is None:
         _send_group(watch.pid, order["signal"])
 

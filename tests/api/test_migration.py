@@ -128,13 +128,29 @@ entry_points:
     )
     assert [each.split(":")[0] for each in left_out] == [
         "the entry point `broken`",
-        "docker_env (a/b)",
         "the entry point `two words`",
         "the entry point `odd`",
         "the entry point `code`",
     ]
-    assert text.count("# Not carried over: ") == 5
+    assert text.count("# Not carried over: ") == 4
     assert list(yaml.safe_load(text)["entry_points"]) == ["main"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "written"),
+    [
+        ("docker_env: {image: a/b}", {"docker": {"image": "a/b"}}),
+        (
+            'docker_env: {image: a/b, volumes: ["$(pwd)/x:/x"], environment: [[A, 1], B]}',
+            {"docker": {"image": "a/b", "volumes": ["$(pwd)/x:/x"], "environment": {"A": "1", "B": None}}},
+        ),
+        ("conda_env: env.yml", {"conda": {"file": "env.yml"}}),
+    ],
+)
+def test_conda_and_docker_environments_are_carried_over(tmp_path: Path, declared: str, written: Any) -> None:
+    (tmp_path / "env.yml").write_text("dependencies: [python]\n")
+    text, left_out = text_of(tmp_path, f"{declared}\nentry_points: {{main: {{command: python -V}}}}\n")
+    assert (yaml.safe_load(text)["environment"], left_out) == (written, ())
 
 
 def test_an_entry_points_name_that_reads_as_a_number_stays_a_name(tmp_path: Path) -> None:

@@ -117,9 +117,7 @@ def test_the_nearest_python_is_told_of_and_refused_when_strict(wine: Path, cli: 
 @pytest.mark.parametrize(
     ("manager", "declares", "status", "said"),
     [
-        ("docker", "docker_env: {image: x}", 2, "does not run `docker` environments"),
         ("virtualenv", "docker_env: {image: x}", 2, "this project declares a `docker` environment"),
-        ("conda", "conda_env: conda.yaml", 2, "does not run `conda` environments"),
         ("conda", "python_env: python_env.yaml", 2, "this project declares a `virtualenv` environment"),
         ("nonsense", "", 2, "no such kind of environment"),
     ],
@@ -133,20 +131,19 @@ def test_kinds_of_environment(wine: Path, cli: Any, manager: str, declares: str,
     assert run(cli, wine).status == 0
 
 
-def test_a_conda_environment_runs_as_a_virtualenv_that_says_so(wine: Path, cli: Any) -> None:
-    (wine / "conda.yaml").write_text("dependencies: [cudatoolkit=10.2, python, {pip: []}]\n")
-    for flags in ([], ["--env-manager", "virtualenv"]):
-        done = cli("run", wine, *flags)
-        assert (done.status, done.out) == (0, "['0.5']\n")
-        assert "conda.yaml: this version of mlproj makes a virtualenv of a conda environment" in done.err
-        assert "left out, as no Python packages: cudatoolkit=10.2" in done.err
+def test_a_conda_environment_runs_as_a_virtualenv_when_asked_to_and_says_so(wine: Path, cli: Any) -> None:
+    (wine / "conda.yaml").write_text("dependencies: [cudatoolkit=10.2, python, {pip: []}]\nvariables: {A: b}\n")
+    done = cli("run", wine, "--env-manager", "virtualenv")
+    assert (done.status, done.out) == (0, "['0.5']\n")
+    assert "conda.yaml: a virtualenv is made of the conda environment" in done.err
+    assert "left out, as no Python packages: cudatoolkit=10.2" in done.err
+    assert "its variables are not set" in done.err
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["-A", "gpus=all"], "-A is for `docker run`"),
-        (["--build-image"], "it is about Docker images"),
+        (["-A", "gpus=all"], "-A is for containers, and this project runs in a `system` environment"),
         (["--backend", "databricks"], "runs are local"),
         (["-c", "x.json"], "runs are local"),
         (["--experiment-id", "3"], "--experiment NAME"),

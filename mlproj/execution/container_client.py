@@ -1,0 +1,300 @@
+"""The process that stands for a command in a container: creates it, passes its streams and signals on, removes it.
+
+``python -m mlproj.execution.container_client CHANNEL``, by the plan of ``container.waiting_client`` and never by hand.
+What to do comes through a pipe, the descriptor CHANNEL. The exit status is the command's; what else there is to know
+goes into the file that the order calls ``findings``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+from docker.types import Mount
+from docker.utils.socket import frames_iter
+
+from mlproj.environments.images.engine import connect_to, explanation
+from mlproj.errors import MlprojError
+from mlproj.execution.container import Findings, write_findings
+from mlproj.execution.container_files import ENGINE_TROUBLE, Copies, foreign_files, give_back, volume_name
+from mlproj.text import one_line
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_WATCHED = {*_PASSED_ON, signal.SIGPIPE, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH}
+_COULD_NOT_RUN = 125
+# What tini, the init that engines put before a command, says of one that it cannot start.
+_INITS_REFUSAL = re.compile(rb"^\[FATAL tini \(\d+\)\] exec .* failed: (.*?)\r?\n\Z", re.DOTALL)
+
+
+class _NotRunError(Exception):
+    """The container could not be made or started: what to tell, and what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def main() -> int:
+    """Run the command in its container to the end; gives its exit status."""
+    order = _order(int(sys.argv[1]))
+    argv = order["argv"]
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    findings, status = Findings(), _COULD_NOT_RUN
+    try:
+        engine = connect_to(order["engine"])
+        with contextlib.closing(engine.client):
+            status, findings = _run(engine.client, order, argv)
+    except _NotRunError as error:
+        findings = Findings(failed=[str(error), error.hint])
+    except MlprojError as error:
+        findings = Findings(failed=[error.message, error.hint])
+    write_findings(Path(order["findings"]), findings)
+    return status
+
+
+def _order(channel: int) -> dict[str, Any]:
+    with os.fdopen(channel, "rb") as stream:
+        length = int.from_bytes(stream.read(4), "big")
+        data = stream.read(length)
+    if not data:  # the run has come to nothing
+        sys.exit(_COULD_NOT_RUN)
+    order: dict[str, Any] = json.loads(data)
+    return order
+
+
+def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, Findings]:
+    tty = os.isatty(1) and os.isatty(2)
+    caller = f"{os.getuid()}:{os.getgid()}"
+    # Before it runs, what is there of others is none of its doing.
+    foreign = foreign_files(order["own_volumes"][0]["source"]) if order["user"] != caller else None
+    identifier = _create(client, order, argv, tty)
+    try:
+        copies = None if order["shares_folders"] else Copies(client, identifier, order)
+        if copies is not None:
+            copies.send()
+        stream = client.attach_socket(identifier, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1, "logs": 0})
+        _start(client, identifier, argv)
+        usage = _Usage()
+        _in_background(_pass_signals, order["engine"], identifier, tty)
+        _in_background(usage.watch, order["engine"], identifier)
+        if copies is not None:
+            _in_background(copies.follow_metrics)
+        with _raw_terminal(tty):
+            if tty:
+                _resize(client, identifier)
+            _in_background(_feed, stream)
+            last = _pass_output(client, identifier, stream, tty)
+            status, findings = _ended(client, identifier, usage)
+        if status in (126, 127) and (refusal := _INITS_REFUSAL.search(last)):
+            raise _not_there(argv, refusal[1].decode(errors="replace"))
+        notices = copies.fetch() if copies is not None else []
+        if copies is None and foreign is not None:
+            notices += give_back(client, order, foreign)
+        return status, replace(findings, notices=notices)
+    finally:
+        with contextlib.suppress(*ENGINE_TROUBLE):
+            client.remove_container(identifier, force=True, v=True)
+        if not order["shares_folders"]:
+            with contextlib.suppress(*ENGINE_TROUBLE):
+                client.remove_volume(volume_name(order), force=True)
+
+
+def _in_background(target: Callable[..., None], *arguments: Any) -> None:
+    threading.Thread(target=target, args=arguments, daemon=True).start()
+
+
+def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) -> str:
+    host = dict(order["host"])
+    if order["shares_folders"]:
+        shared = [*order["own_volumes"], *order["volumes"]]
+    else:
+        client.create_volume(volume_name(order), labels=order["labels"])
+        shared = [*order["volumes"], {"source": volume_name(order), "target": order["project_at"], "read_only": False}]
+    mounts = [
+        Mount(each["target"], each["source"], type="bind" if each["source"].startswith("/") else "volume",
+              read_only=each["read_only"])
+        for each in shared
+    ]  # fmt: skip
+    if order["home"] is not None:
+        host["tmpfs"] = {order["home"]: "mode=1777,exec"}
+    variables = {"TINI_KILL_PROCESS_GROUP": "1", **order["variables"]}
+    try:
+        created = client.create_container(
+            order["image"],
+            command=list(argv),
+            name=order["name"],
+            labels=order["labels"],
+            user=order["user"],
+            environment=variables,
+            tty=tty,
+            stdin_open=True,
+            working_dir=order["workdir"],
+            entrypoint=order["entrypoint"],
+            ports=[each.rpartition(":")[2] for each in order["ports"]] or None,
+            platform=order["platform"],
+            # An init passes signals on: as process 1 a command would not hear of them.
+            host_config=client.create_host_config(init=True, mounts=mounts, **host),
+        )
+    except docker.errors.APIError as error:
+        raise _refused(error, "the container could not be created") from None
+    return str(created["Id"])
+
+
+def _start(client: Any, identifier: str, argv: Sequence[str]) -> None:
+    try:
+        client.start(identifier)
+    except docker.errors.APIError as error:
+        text = one_line(explanation(error))
+        if "executable file not found" in text or "no such file or directory" in text.lower():
+            raise _not_there(argv, "No such file or directory") from None
+        raise _refused(error, "the container could not be started") from None
+
+
+def _not_there(argv: Sequence[str], why: str) -> _NotRunError:
+    return _NotRunError(
+        f"the command `{one_line(argv[0])}` cannot be run in the image: {one_line(why)}",
+        "It has to be a program of the image, or a file of the project that may be executed.",
+    )
+
+
+def _refused(error: docker.errors.APIError, what: str) -> _NotRunError:
+    return _NotRunError(f"{what}: {one_line(explanation(error))}")
+
+
+def _pass_output(client: Any, identifier: str, stream: Any, tty: bool) -> bytes:
+    """Write on what the container writes, and give the last of it.
+
+    When nobody reads any more the command is told to end, as SIGPIPE would have it.
+    """
+    gone: set[int] = set()
+    last = b""
+    try:
+        for number, chunk in frames_iter(stream, tty):
+            descriptor = 2 if number == 2 and not tty else 1
+            last = chunk
+            if descriptor in gone:
+                continue
+            rest = memoryview(chunk)
+            try:
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            except OSError:
+                gone.add(descriptor)
+                with contextlib.suppress(*ENGINE_TROUBLE):
+                    client.kill(identifier, signal="SIGTERM")
+    except OSError:  # the engine has gone: what became of the container is asked next
+        pass
+    return last
+
+
+def _feed(stream: Any) -> None:
+    """Pass stdin on, and its end."""
+    connection = getattr(stream, "_sock", stream)
+    connection.settimeout(None)
+    try:
+        while chunk := os.read(0, 1 << 16):
+            connection.sendall(chunk)
+        import socket
+
+        connection.shutdown(socket.SHUT_WR)
+    except OSError:  # no stdin, or the container has ended
+        return
+
+
+def _pass_signals(engine: str, identifier: str, tty: bool) -> None:
+    """Hand signals to the container; a suspended client's container is paused."""
+    while True:
+        number = signal.sigwait(_WATCHED)
+        # An engine that cannot be told: after the grace period this process is killed.
+        with contextlib.suppress(*ENGINE_TROUBLE), contextlib.closing(connect_to(engine).client) as client:
+            if number == signal.SIGWINCH:
+                if tty:
+                    _resize(client, identifier)
+            elif number == signal.SIGTSTP:
+                client.pause(identifier)
+                os.kill(os.getpid(), signal.SIGSTOP)
+            elif number == signal.SIGCONT:
+                client.unpause(identifier)
+            else:
+                # Most programs ignore SIGPIPE, since a write that fails tells them; here none does.
+                passed = signal.SIGTERM if number == signal.SIGPIPE else number
+                client.kill(identifier, signal=int(passed))
+
+
+def _resize(client: Any, identifier: str) -> None:
+    with contextlib.suppress(*ENGINE_TROUBLE):
+        size = os.get_terminal_size(1)
+        client.resize(identifier, height=size.lines, width=size.columns)
+
+
+@contextlib.contextmanager
+def _raw_terminal(tty: bool) -> Iterator[None]:
+    """Have keys reach the container as they are; the keys that make signals still do, to mlproj."""
+    if not tty or not os.isatty(0):
+        yield
+        return
+    import termios
+    import tty as modes
+
+    before = termios.tcgetattr(0)
+    modes.setraw(0, termios.TCSANOW)
+    raw = termios.tcgetattr(0)
+    raw[3] |= termios.ISIG
+    termios.tcsetattr(0, termios.TCSANOW, raw)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSANOW, before)
+
+
+class _Usage:
+    """The container's time and memory, as the engine samples them about once a second."""
+
+    def __init__(self) -> None:
+        self.cpu_s: float | None = None
+        self.max_memory_bytes: int | None = None
+
+    def watch(self, engine: str, identifier: str) -> None:
+        """Take note of every sample, until there are no more."""
+        with (
+            contextlib.suppress(*ENGINE_TROUBLE, KeyError),
+            contextlib.closing(connect_to(engine).client) as client,
+        ):
+            for sample in client.stats(identifier, decode=True, stream=True):
+                memory = sample.get("memory_stats", {})
+                used = memory.get("max_usage") or memory.get("usage")
+                if used:
+                    self.max_memory_bytes = max(used, self.max_memory_bytes or 0)
+                if total := sample["cpu_stats"]["cpu_usage"]["total_usage"]:
+                    self.cpu_s = round(total / 1e9, 3)
+
+
+def _ended(client: Any, identifier: str, usage: _Usage) -> tuple[int, Findings]:
+    used: dict[str, Any] = {"cpu_s": usage.cpu_s, "max_memory_bytes": usage.max_memory_bytes}
+    try:
+        status = int(client.wait(identifier, timeout=None)["StatusCode"])
+        state = client.inspect_container(identifier)["State"]
+    except docker.errors.NotFound:
+        return 137, Findings(lost="its container was removed while it ran", **used)
+    except ENGINE_TROUBLE:
+        lost = "the Docker engine went away while it ran; `docker info` tells whether it is back"
+        return _COULD_NOT_RUN, Findings(lost=lost, **used)
+    if state.get("Error") and status in (126, 127, 128):
+        raise _NotRunError(f"the container could not be started: {one_line(state['Error'])}")
+    return status, Findings(out_of_memory=bool(state.get("OOMKilled")), **used)
+
+
+if __name__ == "__main__":
+    status = main()
+    # Threads that wait for the engine need not be waited for.
+    os._exit(status)
