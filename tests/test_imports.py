@@ -12,7 +12,7 @@ import pytest
 # What a warm run has no use for. Each of these costs from two milliseconds to a tenth of a second.
 NOT_FOR_A_WARM_RUN = (
     *("aiohttp", "asyncio", "attr", "fsspec", "numpy", "packaging", "pathspec", "pip", "platformdirs", "psutil"),
-    *("requests", "rich", "setuptools", "tqdm", "uv", "virtualenv", "yarl"),
+    *("conda_lock", "docker", "rattler", "requests", "rich", "setuptools", "tqdm", "uv", "virtualenv", "yarl"),
     *("concurrent.futures", "ctypes", "http", "logging", "multiprocessing", "pdb", "queue", "ssl", "tarfile"),
     *("pydantic", "pydantic_core", "typing_extensions", "yaml", "tomli_w", "tomllib"),
     *("csv", "decimal", "email", "importlib.metadata", "importlib.resources", "zipfile", "zoneinfo"),
@@ -20,6 +20,8 @@ NOT_FOR_A_WARM_RUN = (
     *("mlproj.api.dry_run", "mlproj.api.first_manifest", "mlproj.api.locking", "mlproj.api.public", "mlproj.api.stop"),
     *("mlproj.cli.check", "mlproj.cli.crash", "mlproj.cli.entry_point_help", "mlproj.cli.envs", "mlproj.cli.runs"),
     *("mlproj.environments.install", "mlproj.environments.interpreters", "mlproj.environments.inventory"),
+    *("mlproj.environments.conda", "mlproj.environments.docker", "mlproj.environments.images"),
+    *("mlproj.environments.prefixes", "mlproj.execution.container", "mlproj.manifest.environment_checks"),
     *("mlproj.environments.pyproject", "mlproj.environments.resolution", "mlproj.environments.system"),
     *("mlproj.environments.uv", "mlproj.manifest.consistency", "mlproj.manifest.document", "mlproj.manifest.form"),
     *(

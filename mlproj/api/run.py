@@ -14,6 +14,7 @@ from typing import Any
 
 from mlproj import environments
 from mlproj.api import recording
+from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
@@ -23,7 +24,7 @@ from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
 from mlproj.execution.masking import forms_of, mask_bytes, mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
-from mlproj.execution.supervise import Observers, Standby, channel_of, stand_down, start_ahead, supervise
+from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahead, supervise
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
@@ -63,8 +64,8 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
     with _interruptible():
 
         def chosen(spec: EnvironmentSpec, grace_s: float) -> None:
-            if spec.docker is not None:
-                start_ahead(standby, _client(standby, grace_s))
+            if spec.docker is not None and not standby.begun:
+                start_ahead(standby, client_of(standby, grace_s))
 
         try:
             resolved = resolve_request(request, listener, chosen)
@@ -84,12 +85,6 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             release(resolved.snapshot)
             if request.keep_tree and resolved.snapshot.tree is not None:
                 listener.notice(f"the project's tree is kept in {one_line(resolved.snapshot.tree.folder)}")
-
-
-def _client(standby: Standby, grace_s: float) -> Plan:
-    from mlproj.execution.container import waiting_client
-
-    return waiting_client(channel_of(standby), grace_s, os.environ)
 
 
 def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord, bytes]:
@@ -208,7 +203,7 @@ class _Walk:
 
             inside = command_variables({}, environment, resolved)
             inside |= inside_variables(self.live.files.folder, RUN_ID_VARIABLE, self.live.id)
-            plan, client = replace(plan, variables=inside), _client(standby, resolved.grace_s)
+            plan, client = replace(plan, variables=inside), client_of(standby, resolved.grace_s)
             return within(plan, client, environment.container, self.live.id, self.live.files.folder, resolved.needed)
         variables = command_variables(os.environ, environment, resolved)
         variables |= {

@@ -16,8 +16,9 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 @click.group(invoke_without_command=True, context_settings=_SETTINGS)
+@as_json
 @click.pass_context
-def envs(ctx: click.Context) -> int:
+def envs(ctx: click.Context, as_json: bool) -> int:
     """List and remove the environments that mlproj has built. Without a command: list them.
 
     \b
@@ -26,7 +27,7 @@ def envs(ctx: click.Context) -> int:
       mlproj envs prune --older-than 30d
       mlproj envs remove 3f9a
     """
-    return 0 if ctx.invoked_subcommand else int(ctx.invoke(list_))
+    return 0 if ctx.invoked_subcommand else int(ctx.invoke(list_, as_json=as_json))
 
 
 @envs.command("list", context_settings=_SETTINGS)

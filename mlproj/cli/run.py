@@ -88,7 +88,7 @@ class _RunCommand(click.Command):
     "allowed_mounts",
     multiple=True,
     metavar="PATH",
-    help="Let the container of a fetched project have this folder of yours; also `privileged`, `network=host`, `pid=host`.",
+    help="Let a fetched project's container have this folder of yours; also `privileged`, `network=host`, `pid=host`.",
 )
 @click.option(
     "-A",
@@ -217,6 +217,9 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
     standby = stand_by(Streams(stdout=2) if options["as_json"] else Streams())
     try:
         request = _request(ctx, project, options)
+        from mlproj.api.ahead import start_client_ahead
+
+        start_client_ahead(request, standby)
         from mlproj.api.run import Interrupted, execute
         from mlproj.cli.progress import RunDisplay
     except BaseException:
