@@ -24,8 +24,9 @@ from mlproj.text import plural, printable
 def lock(project: str, upgrade: bool, upgrades: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Write the lock of every environment that a project declares, beside its manifest.
 
-    `pylock.toml` (PEP 751) is the lock of the manifest's own environment, `pylock.NAME.toml` of a named one. Versions
-    that still fit are kept.
+    Of the manifest's own environment that is `pylock.toml` (PEP 751) for a virtualenv, `conda-lock.yml` for conda; a
+    named one's has its name in it. `mlproj.lock` pins the images of all Docker environments. Versions that still fit
+    are kept.
 
     \b
     Examples:
@@ -60,5 +61,5 @@ def lock(project: str, upgrade: bool, upgrades: tuple[str, ...], as_json: bool, 
             out(printable(f"~ {name} {before} → {after}"))
         state = "written" if each.written else "unchanged"
         if not quiet:
-            out(printable(f"{each.path}: {plural(each.package_count, 'package')}, {state}"))
+            out(printable(f"{each.path}: {plural(each.package_count, each.unit)}, {state}"))
     return 0

@@ -19,7 +19,7 @@ from mlproj.cli.options import (
     seconds_option,
     size_option,
 )
-from mlproj.text import one_line
+from mlproj.text import one_line, plural
 
 _EXTRA = "mlproj.extra"
 # How an option that gives a value is joined with it in one word.
@@ -270,15 +270,17 @@ def _print_plan(plan: dict[str, Any]) -> None:
 
     source, environment = plan["source"], plan["environment"]
     state = "built" if environment["built"] else "to be built"
+    # What is in an image is not asked.
+    packages = "" if environment["kind"] == "docker" else f", {plural(environment['packages'], 'package')}"
     rows = [
         ("project", plan["project"]),
         ("entry point", plan["entry_point"]),
         ("source", f"{source['remote'] or source['path']}  {source['identity']}"),
         (
             "environment",
-            f"{environment['kind']} {environment['key'] or ''} ({state}, {environment['packages']} packages)",
+            f"{environment['kind']} {environment['key'] or ''} ({state}{packages})",
         ),
-        ("python", f"{environment['python']}  {environment['interpreter']}"),
+        *([("python", f"{environment['python']}  {environment['interpreter']}")] if environment["python"] else []),
         ("command", shlex.join(plan["argv"])),
         ("folder", plan["cwd"]),
     ]

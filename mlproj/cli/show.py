@@ -147,6 +147,8 @@ def _source(record: Any) -> list[tuple[str, str]]:
 def _environment(record: Any, *, packages: bool) -> list[tuple[str, str]]:
     environment = record.environment
     rows = [("kind", environment.kind), ("key", environment.key or "")]
+    if environment.image:
+        rows.append(("image", environment.image))
     if environment.python:
         rows.append(("python", f"{environment.python}  {environment.interpreter}"))
     listed = [f"{name} {version}" for name, version in environment.packages.items()]

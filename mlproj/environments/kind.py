@@ -36,7 +36,8 @@ class EnvironmentPlan:
 class LockResult:
     """A lock that was made, and how its packages (name to version) differ from the lock before.
 
-    ``changed`` gives the version before and after; ``written`` is false when the file already read so.
+    ``changed`` gives the version before and after; ``written`` is false when the file already read so. What a lock
+    pins is called ``unit``.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class LockResult:
     changed: Mapping[str, tuple[str, str]]
     package_count: int
     written: bool
+    unit: str = "package"
 
 
 class Kind(Protocol):

@@ -32,7 +32,8 @@ def relocate(entry_point: EntryPoint, config: Config, project: Path, project_at:
                 moved.append(str(PurePosixPath(project_at, inside)))
                 continue
             place = PurePosixPath(INPUTS_AT, name, *([str(index)] if len(items) > 1 else []))
-            target = str(place / (os.path.basename(item) or "root"))  # noqa: PTH119  of a path's text
+            name_inside = Path(os.path.abspath(item)).name or "root"  # noqa: PTH100  a symlink keeps its name
+            target = str(place / name_inside)
             needed[target] = item
             moved.append(target)
         values[name] = moved if isinstance(value, list) else moved[0]
