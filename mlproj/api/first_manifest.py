@@ -22,6 +22,9 @@ PARAMETER_NAME = re.compile(PARAMETER_NAME_PATTERN)
 USUAL_SCRIPTS = ("train.py", "main.py", "run.py", "app.py")
 
 
+CONDA_FILES = ("environment.yml", "environment.yaml", "conda.yaml", "conda.yml")
+
+
 @dataclass(frozen=True)
 class Draft:
     """A manifest's text, and what it was made from in words."""
@@ -69,7 +72,11 @@ def _scripts(folder: Path, entry_points: Sequence[str]) -> Iterator[tuple[str, s
 def _environment(folder: Path, found: list[str]) -> Iterator[str]:
     yield "environment:"
     pyproject = folder / "pyproject.toml"
-    if pyproject.is_file() and re.search(r"(?m)^\[project\]", pyproject.read_text(encoding="utf-8", errors="replace")):
+    conda = next((name for name in CONDA_FILES if (folder / name).is_file()), None)
+    if conda is not None:
+        found.append(conda)
+        yield f"  conda: {flow({'file': conda})}"
+    elif pyproject.is_file() and re.search(r"(?m)^\[project\]", pyproject.read_text(encoding="utf-8", errors="replace")):
         found.append("pyproject.toml")
         yield "  virtualenv:"
         yield "    project: pyproject.toml"
@@ -77,6 +84,9 @@ def _environment(folder: Path, found: list[str]) -> Iterator[str]:
         found.append("requirements.txt")
         yield "  virtualenv:"
         yield "    requirements: requirements.txt"
+    elif (folder / "Dockerfile").is_file():
+        found.append("Dockerfile")
+        yield "  docker: {build: .}"
     else:
         yield "  virtualenv:"
         yield '    # python: ">=3.11"'

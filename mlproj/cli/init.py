@@ -23,8 +23,8 @@ from mlproj.text import one_line
 def init(named: str, entry_points: tuple[str, ...], force: bool) -> int:
     """Write a first mlproj.yaml from what a folder holds.
 
-    It looks for a pyproject.toml, a requirements.txt, and scripts, whose argparse, click or typer options become
-    parameters. No script is run.
+    It looks for an environment.yml, a pyproject.toml, a requirements.txt, a Dockerfile, and scripts, whose argparse,
+    click or typer options become parameters. No script is run.
 
     \b
     Examples:

@@ -85,6 +85,21 @@ def test_a_typer_script(folder: Path, cli: Any) -> None:
     assert plan["argv"] == ["python", "train.py", "--rate", "0.5", "--name", "a"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "declared"),
+    [
+        ("environment.yml", "dependencies: [python]\n", "conda: {file: environment.yml}"),
+        ("Dockerfile", "FROM python:3.12-slim\n", "docker: {build: .}"),
+    ],
+)
+def test_a_conda_environment_or_a_dockerfile(folder: Path, cli: Any, name: str, content: str, declared: str) -> None:
+    (folder / name).write_text(content)
+    done = cli("init", folder)
+    assert done.out.endswith(f"mlproj.yaml from {name}\n")
+    assert declared in (folder / "mlproj.yaml").read_text()
+    assert cli("check", folder).status == 0
+
+
 def test_a_requirements_file(folder: Path, cli: Any) -> None:
     (folder / "requirements.txt").write_text("pandas>=2\n")
     (folder / "main.py").write_text("print('ran')\n")
