@@ -76,7 +76,7 @@ def _environment(folder: Path, found: list[str]) -> Iterator[str]:
     if conda is not None:
         found.append(conda)
         yield f"  conda: {flow({'file': conda})}"
-    elif pyproject.is_file() and re.search(r"(?m)^\[project\]", pyproject.read_text(encoding="utf-8", errors="replace")):
+    elif pyproject.is_file() and re.search(r"(?m)^\[project\]", pyproject.read_text("utf-8", errors="replace")):
         found.append("pyproject.toml")
         yield "  virtualenv:"
         yield "    project: pyproject.toml"

@@ -25,15 +25,19 @@ from docker.utils.socket import frames_iter
 
 from mlproj.environments.images.engine import connect_to, explanation
 from mlproj.errors import MlprojError
-from mlproj.execution.container import Findings, write_findings
+from mlproj.execution.container import RUN_LABEL, STORE_LABEL, Findings, write_findings
 from mlproj.execution.container_files import ENGINE_TROUBLE, Copies, foreign_files, give_back, volume_name
+from mlproj.locks import try_shared
+from mlproj.runs.layout import live_files
 from mlproj.text import one_line
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _WATCHED = {*_PASSED_ON, signal.SIGPIPE, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH}
 _COULD_NOT_RUN = 125
-# What tini, the init that engines put before a command, says of one that it cannot start.
-_INITS_REFUSAL = re.compile(rb"^\[FATAL tini \(\d+\)\] exec .* failed: (.*?)\r?\n\Z", re.DOTALL)
+# Bytes of the output that are looked at for what tini, the init that engines put before a command, says of one that it
+# cannot start.
+_LAST = 2000
+_INITS_REFUSAL = re.compile(rb"\[FATAL tini \(\d+\)\] exec .* failed: (.*?)\r?\n\Z", re.DOTALL)
 
 
 class _NotRunError(Exception):
@@ -87,6 +91,7 @@ def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, 
         usage = _Usage()
         _in_background(_pass_signals, order["engine"], identifier, tty)
         _in_background(usage.watch, order["engine"], identifier)
+        _in_background(_end_orphans, order["engine"], order["labels"])
         if copies is not None:
             _in_background(copies.follow_metrics)
         with _raw_terminal(tty):
@@ -181,7 +186,7 @@ def _pass_output(client: Any, identifier: str, stream: Any, tty: bool) -> bytes:
     try:
         for number, chunk in frames_iter(stream, tty):
             descriptor = 2 if number == 2 and not tty else 1
-            last = chunk
+            last = (last + chunk)[-_LAST:] if len(chunk) < _LAST else chunk[-_LAST:]
             if descriptor in gone:
                 continue
             rest = memoryview(chunk)
@@ -229,6 +234,19 @@ def _pass_signals(engine: str, identifier: str, tty: bool) -> None:
                 # Most programs ignore SIGPIPE, since a write that fails tells them; here none does.
                 passed = signal.SIGTERM if number == signal.SIGPIPE else number
                 client.kill(identifier, signal=int(passed))
+
+
+def _end_orphans(engine: str, labels: dict[str, str]) -> None:
+    """Remove containers of the store's other runs whose mlproj is gone: their engine could not be reached then."""
+    store = Path(labels[STORE_LABEL])
+    with contextlib.suppress(*ENGINE_TROUBLE), contextlib.closing(connect_to(engine).client) as client:
+        for each in client.containers(all=True, filters={"label": f"{STORE_LABEL}={store}"}):
+            files = live_files(store, each["Labels"].get(RUN_LABEL, ""))
+            held = try_shared(files.alive_lock) if files.folder.is_dir() else None
+            if held is not None or not files.folder.is_dir():
+                client.remove_container(each["Id"], force=True, v=True)
+            if held is not None:
+                held.release()
 
 
 def _resize(client: Any, identifier: str) -> None:
