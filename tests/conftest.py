@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-# The fixtures of a real engine are had by every test that names them.
+# The fixtures of a real engine and a real channel are had by every test that names them.
 from tests.docker_engine import engine, nonce, registry, start_registry  # noqa: F401
+from tests.environments.conda_channel import conda_channel  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

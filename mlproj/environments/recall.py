@@ -28,7 +28,7 @@ class Recollection(TypedDict):
 
 
 class Witnesses(TypedDict):
-    """What the answer depended on: files, local packages, folders of packages, the interpreter."""
+    """What the answer depended on: files, local packages, folders of packages, the interpreter, variables."""
 
     files: Mapping[str, str | None]
     contents: Mapping[str, str]
@@ -39,6 +39,7 @@ class Witnesses(TypedDict):
     find_links_listing: str
     interpreter: tuple[str, int, int]
     own_interpreter: tuple[str, str] | None
+    variables: Mapping[str, str | None]
 
 
 def question(kind: str, specification: Mapping[str, Any], name: str | None, folder: Path, frozen: bool) -> str:
@@ -67,6 +68,8 @@ def _still_so(witnesses: Witnesses, folder: Path, environ: Mapping[str, str]) ->
     if interpreter_file(witnesses["interpreter"][0]) != tuple(witnesses["interpreter"]):
         return False
     if witnesses["own_interpreter"] is not None and own_python() != tuple(witnesses["own_interpreter"]):
+        return False
+    if any(environ.get(name) != value for name, value in witnesses["variables"].items()):
         return False
     if witnesses["settings"] != settings_digest(folder, environ):
         return False

@@ -59,7 +59,11 @@ def test_the_tutorial(console, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
-def test_an_example_s_readme(console, name):
+def test_an_example_s_readme(console, name, request, tmp_path):
+    if name == "conda-penguins":  # conda-forge is a channel in a folder here
+        condarc = tmp_path / "condarc"
+        condarc.write_text(f"channel_alias: file://{request.getfixturevalue('conda_channel')}\n")
+        console.variables["CONDARC"] = str(condarc)
     shutil.copytree(EXAMPLES / name, console.folder / "example-projects" / name)
     found = [block for block in blocks((EXAMPLES / name / "README.md").read_text()) if block.language == "console"]
     assert found

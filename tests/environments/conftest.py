@@ -14,6 +14,7 @@ import pytest
 from mlproj import environments
 from mlproj.environments import Environment, Policy
 from mlproj.manifest.models import EnvironmentSpec, Virtualenv
+from tests.environments.conda_world import conda, own_channel, own_conda  # noqa: F401
 
 _BACKEND = Path(__file__).with_name("wheels.py")
 

@@ -1,0 +1,272 @@
+"""The kind ``conda``: a conda prefix of its own, made from a lock without any conda on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mlproj.environments import builds
+from mlproj.environments.environment import Environment, Policy, Report
+from mlproj.environments.recall import Recollection, question, recall
+from mlproj.environments.scratch import scratch_folder, sweep
+from mlproj.environments.settings import settings_digest, uv_variables
+from mlproj.errors import EnvironmentBuildError
+from mlproj.files import sha256_of_text
+from mlproj.locations import cache_folder
+
+if TYPE_CHECKING:
+    from mlproj.environments.kind import EnvironmentPlan, LockResult
+    from mlproj.environments.prefixes.resolution import Decision, Request
+    from mlproj.manifest.models import Conda, EnvironmentSpec
+
+
+class _Answer(Recollection):
+    """A recollection, with the variables that the project's own environment file sets."""
+
+    variables: dict[str, str]
+
+
+def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy, report: Report) -> Environment:
+    """Build the environment, or find it built, and hold it. Raises as ``environments.prepare``."""
+    cache, wanted = cache_folder(), _wanted(spec)
+    asked = question("conda", vars(wanted), name, folder, policy.frozen)
+    try:
+        sweep(cache)
+        ready = None if policy.refresh else _recalled(cache, asked, folder, policy, report)
+        return ready or _prepare_cold(cache, asked, wanted, name, folder, policy, report)
+    except OSError as error:
+        raise _cache_error(cache, error) from error
+
+
+def _prepare_cold(
+    cache: Path, asked: str, wanted: Conda, name: str | None, folder: Path, policy: Policy, report: Report
+) -> Environment:
+    from mlproj.environments.prefixes import install, resolution
+
+    # Several runs of one project at once: the first one resolves and builds, the others then recall what it
+    # found.
+    held = builds.wait_for(
+        cache / "locks" / f"{asked}.question",
+        "waiting for another mlproj that prepares this environment",
+        report,
+    )
+    try:
+        ready = None if policy.refresh else _recalled(cache, asked, folder, policy, report)
+        if ready is not None:
+            return ready
+        with scratch_folder(cache) as scratch:
+            request = resolution.read_request(
+                wanted, name, folder, policy=policy, cache=cache, scratch=scratch, report=report
+            )
+            decision, notice = resolution.lock_in_hand(request)
+            if (decision or notice) and (said := decision.notice if decision else notice):
+                report(said)
+            decision = decision or resolution.remembered(request, notice) or resolution.resolve(request, notice)
+            chosen, key = decision, resolution.environment_key(request, decision)
+            built = builds.share_or_build(cache, key, lambda: install.install_lock(request, chosen, key), report)
+            _remember(request, chosen, key, asked)
+            return _environment(built, chosen.lock_file, _variables(request))
+    finally:
+        held.release()
+
+
+def _wanted(spec: EnvironmentSpec) -> Conda:
+    assert spec.conda is not None
+    return spec.conda
+
+
+def _variables(request: Request) -> dict[str, str]:
+    return {**request.declared.variables, **request.spec.variables}
+
+
+def _cache_error(cache: Path, error: OSError) -> EnvironmentBuildError:
+    at = f": {error.filename}" if error.filename else ""
+    return EnvironmentBuildError(
+        f"the environment could not be prepared: {error.strerror or error}{at}",
+        hint=f"environments are kept in {cache} (set MLPROJ_CACHE for another place)",
+    )
+
+
+def _recalled(cache: Path, asked: str, folder: Path, policy: Policy, report: Report) -> Environment | None:
+    from mlproj.manifest.models import Virtualenv
+
+    answer = recall(cache, asked, folder, uv_variables(Virtualenv(), offline=False))
+    # What is wrong with a lock is told by looking at it again.
+    if answer is None or (policy.locked and not answer["fresh_lock"]):
+        return None
+    built = builds.open_built(cache, answer["key"])
+    if built is None:
+        return None
+    if answer["notice"] is not None:
+        report(answer["notice"])
+    return _environment(built, Path(answer["lock_file"]), cast("_Answer", answer)["variables"])
+
+
+def _remember(request: Request, decision: Decision, key: str, asked: str) -> None:
+    import os
+
+    from mlproj.environments.prefixes import condarc, machine, pip_part, resolution
+    from mlproj.environments.recall import (
+        Witnesses,
+        file_digest,
+        interpreter_file,
+        listing_digest,
+        remember,
+        signatures_of,
+    )
+    from mlproj.manifest.models import Virtualenv
+
+    folder = request.folder
+    contents = resolution.local_contents(request)
+    places = pip_part.local_folders(request.pip, folder)
+    answer = _Answer(
+        key=key,
+        lock=decision.lock,
+        lock_file=str(decision.lock_file),
+        notice=decision.notice,
+        fresh_lock=decision.fresh_lock,
+        variables=_variables(request),
+    )
+    listed = (*resolution.channel_listing(request), *request.pip.find_links, *map(str, condarc.fragment_folders()))
+    files = (*request.declared.files, *request.pip.files, *request.condarc.files, request.lock_path)
+    witnesses = Witnesses(
+        files={str(path): file_digest(path) for path in files},
+        contents=contents,
+        signatures=signatures_of(contents),
+        editables={
+            path: {
+                str(folder / path / file): file_digest(folder / path / file)
+                for file in ("pyproject.toml", "setup.py", "setup.cfg")
+            }
+            for path, editable in places.items()
+            if editable
+        },
+        settings=settings_digest(folder, uv_variables(Virtualenv(), offline=False)),
+        find_links=listed,
+        find_links_listing=listing_digest(folder, listed),
+        interpreter=interpreter_file(""),
+        own_interpreter=None,
+        variables={name: os.environ.get(name) for name in (*condarc.VARIABLES, *machine.override_variables())},
+    )
+    remember(request.cache, asked, folder, answer, witnesses)
+    projects = builds.environment_folder(request.cache, key) / "projects"
+    with suppress(OSError):
+        (projects / sha256_of_text(str(folder))[:16]).write_text(str(folder), "utf-8")
+
+
+def _environment(built: builds.Built, lock_file: Path, variables: Mapping[str, str]) -> Environment:
+    from mlproj.environments.credentials import without_credentials
+    from mlproj.environments.prefixes.activation import activate
+    from mlproj.environments.prefixes.tokens import without_tokens
+
+    record, folder = built.record, built.folder
+    try:
+        lock_text = without_tokens(without_credentials(lock_file.read_text("utf-8")))
+        active = activate(folder, record["activation"]["scripts"], record["activation"]["variables"], variables)
+    except BaseException:
+        if built.held is not None:
+            built.held.release()
+        raise
+    return Environment(
+        kind="conda",
+        key=record["key"],
+        folder=folder,
+        platform=record["platform"],
+        python=record["python"],
+        interpreter=str(folder / "bin" / "python") if record["python"] is not None else None,
+        packages=record["packages"],
+        lock_text=lock_text,
+        lock_digest=sha256_of_text(lock_text),
+        lock_name="conda-lock.yml",
+        reused=built.reused,
+        variables=active.variables,
+        removed_variables=active.removed,
+        path_entries=active.path_entries,
+        held=built.held,
+    )
+
+
+def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) -> EnvironmentPlan:
+    """Say what ``prepare`` would come to: resolves if it must, builds nothing.
+
+    Raises as ``environments.plan``.
+    """
+    from mlproj.environments.environment import platform_name
+    from mlproj.environments.kind import EnvironmentPlan
+    from mlproj.environments.prefixes import resolution
+
+    cache, wanted = cache_folder(), _wanted(spec)
+    try:
+        with scratch_folder(cache) as scratch:
+            request = resolution.read_request(
+                wanted, name, folder, policy=policy, cache=cache, scratch=scratch, report=lambda _: None
+            )
+            decision, notice = resolution.lock_in_hand(request)
+            decision = decision or resolution.remembered(request, notice) or resolution.resolve(request, notice)
+            key = resolution.environment_key(request, decision)
+    except OSError as error:
+        raise _cache_error(cache, error) from error
+    place = builds.environment_folder(cache, key)
+    python = next((each.version for each in decision.packages if each.name == "python"), None)
+    return EnvironmentPlan(
+        kind="conda",
+        key=key,
+        built=builds.read_record(place) is not None,
+        folder=place,
+        platform=platform_name(),
+        python=python,
+        interpreter=str(place / "bin" / "python") if python is not None else None,
+        lock=decision.lock,
+        package_count=len(decision.packages),
+        notice=decision.notice,
+    )
+
+
+def lock(
+    spec: EnvironmentSpec,
+    name: str | None,
+    folder: Path,
+    upgrade: bool,
+    upgrade_packages: Sequence[str],
+    report: Report,
+) -> LockResult:
+    """Write the lock beside the manifest. Raises as ``environments.lock``."""
+    from mlproj.environments.kind import LockResult
+    from mlproj.environments.prefixes import lockfile, resolution
+    from mlproj.files import write_atomically
+
+    cache = cache_folder()
+    try:
+        with scratch_folder(cache) as scratch:
+            request = resolution.read_request(
+                _wanted(spec), name, folder, policy=Policy(), cache=cache, scratch=scratch, report=report
+            )
+            document = resolution.make_lock(request, upgrade, upgrade_packages)
+            before = lockfile.versions(request.lock) if request.lock else {}
+            after = lockfile.versions(document)
+            text = lockfile.dump_lock(document)
+            path = request.lock_path
+            written = not path.is_file() or path.read_bytes() != text.encode()
+            if written:
+                write_atomically(path, text)
+    except OSError as error:
+        raise _cache_error(cache, error) from error
+    return LockResult(
+        path=path,
+        added={package: version for package, version in after.items() if package not in before},
+        removed={package: version for package, version in before.items() if package not in after},
+        changed={
+            package: (before[package], version)
+            for package, version in after.items()
+            if package in before and before[package] != version
+        },
+        package_count=len(after),
+        written=written,
+    )
+
+
+def discard(record: Mapping[str, Any]) -> None:
+    """Nothing to remove: a prefix is all in its folder, and the packages it links stay for the next one."""
+    del record
