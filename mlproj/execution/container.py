@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -31,9 +32,13 @@ _FATAL = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SI
 
 @dataclass(frozen=True)
 class Findings:
-    """What the client knows of its container's end. ``failed`` says why the command could not be run at all."""
+    """What the client knows of its container's end.
+
+    ``failed`` says why the command could not be run at all, and what to do; ``crash`` is the traceback of a bug.
+    """
 
     failed: Sequence[str | None] | None = None
+    crash: str | None = None
     out_of_memory: bool = False
     lost: str | None = None
     notices: Sequence[str] = ()
@@ -84,12 +89,18 @@ def within(
         "argv": list(plan.argv),
         "variables": {**container.variables, **plan.variables},
         "own_volumes": [dataclasses.asdict(each) for each in volumes],
-        "name": f"mlproj-{run_id[:12]}",
-        "labels": {RUN_LABEL: run_id, STORE_LABEL: str(folder.parent.parent)},
+        "name": f"mlproj-{run_id}",
+        "labels": {RUN_LABEL: run_id, STORE_LABEL: label_of_store(folder.parent.parent)},
+        "store": str(folder.parent.parent),
         "findings": str(folder / _FINDINGS),
     }
     # Through a pipe: no secret is written to a file or shown in a list of processes.
     return replace(client, message=json.dumps(order).encode(), timeout_s=plan.timeout_s, secrets=plan.secrets)
+
+
+def label_of_store(store: Path) -> str:
+    """What tells the containers of one store from those of all others on an engine that several machines use."""
+    return f"{os.uname().nodename}:{store.stat().st_ino}:{store}"
 
 
 def explained(outcome: Outcome, run_id: str, folder: Path, memory: str | None) -> Outcome:
@@ -102,6 +113,8 @@ def explained(outcome: Outcome, run_id: str, folder: Path, memory: str | None) -
         # The client was killed: after the grace period, or by another signal.
         end_containers([run_id])
         return replace(outcome, usage=replace(outcome.usage, user_s=None, system_s=None, max_memory_bytes=None))
+    if findings.crash is not None:
+        raise RuntimeError(f"in the client of a container:\n{findings.crash}")
     if findings.failed is not None:
         message, hint = findings.failed
         raise ExecutionError(message or "the container could not be run", hint=hint)

@@ -48,6 +48,10 @@ class _NotRunError(Exception):
         self.hint = hint
 
 
+class _NoInitError(Exception):
+    """The engine has no init to put before a command."""
+
+
 def main() -> int:
     """Run the command in its container to the end; gives its exit status."""
     order = _order(int(sys.argv[1]))
@@ -57,11 +61,21 @@ def main() -> int:
     try:
         engine = connect_to(order["engine"])
         with contextlib.closing(engine.client):
-            status, findings = _run(engine.client, order, argv)
+            # An init passes signals on: as process 1 a command would not hear of them.
+            try:
+                status, findings = _run(engine.client, {**order, "init": True}, argv)
+            except _NoInitError:
+                status, findings = _run(engine.client, {**order, "init": False}, argv)
     except _NotRunError as error:
         findings = Findings(failed=[str(error), error.hint])
     except MlprojError as error:
         findings = Findings(failed=[error.message, error.hint])
+    except ENGINE_TROUBLE as error:
+        findings = Findings(failed=[f"the Docker engine could not be asked to run it: {one_line(error)}", None])
+    except Exception:
+        import traceback
+
+        findings = Findings(crash=traceback.format_exc())
     write_findings(Path(order["findings"]), findings)
     return status
 
@@ -91,7 +105,7 @@ def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, 
         usage = _Usage()
         _in_background(_pass_signals, order["engine"], identifier, tty)
         _in_background(usage.watch, order["engine"], identifier)
-        _in_background(_end_orphans, order["engine"], order["labels"])
+        _in_background(_end_orphans, order["engine"], Path(order["store"]), order["labels"])
         if copies is not None:
             _in_background(copies.follow_metrics)
         with _raw_terminal(tty):
@@ -119,7 +133,10 @@ def _in_background(target: Callable[..., None], *arguments: Any) -> None:
 
 
 def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) -> str:
+    more: dict[str, Any] = {}
     host = dict(order["host"])
+    if order["platform"] is not None:
+        more["platform"] = order["platform"]
     if order["shares_folders"]:
         shared = [*order["own_volumes"], *order["volumes"]]
     else:
@@ -146,9 +163,8 @@ def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) 
             working_dir=order["workdir"],
             entrypoint=order["entrypoint"],
             ports=[each.rpartition(":")[2] for each in order["ports"]] or None,
-            platform=order["platform"],
-            # An init passes signals on: as process 1 a command would not hear of them.
-            host_config=client.create_host_config(init=True, mounts=mounts, **host),
+            host_config=client.create_host_config(init=order["init"], mounts=mounts, **host),
+            **more,
         )
     except docker.errors.APIError as error:
         raise _refused(error, "the container could not be created") from None
@@ -160,6 +176,8 @@ def _start(client: Any, identifier: str, argv: Sequence[str]) -> None:
         client.start(identifier)
     except docker.errors.APIError as error:
         text = one_line(explanation(error))
+        if "docker-init" in text:
+            raise _NoInitError from None
         if "executable file not found" in text or "no such file or directory" in text.lower():
             raise _not_there(argv, "No such file or directory") from None
         raise _refused(error, "the container could not be started") from None
@@ -236,11 +254,10 @@ def _pass_signals(engine: str, identifier: str, tty: bool) -> None:
                 client.kill(identifier, signal=int(passed))
 
 
-def _end_orphans(engine: str, labels: dict[str, str]) -> None:
+def _end_orphans(engine: str, store: Path, labels: dict[str, str]) -> None:
     """Remove containers of the store's other runs whose mlproj is gone: their engine could not be reached then."""
-    store = Path(labels[STORE_LABEL])
     with contextlib.suppress(*ENGINE_TROUBLE), contextlib.closing(connect_to(engine).client) as client:
-        for each in client.containers(all=True, filters={"label": f"{STORE_LABEL}={store}"}):
+        for each in client.containers(all=True, filters={"label": f"{STORE_LABEL}={labels[STORE_LABEL]}"}):
             files = live_files(store, each["Labels"].get(RUN_LABEL, ""))
             held = try_shared(files.alive_lock) if files.folder.is_dir() else None
             if held is not None or not files.folder.is_dir():

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from mlproj.execution.container import label_of_store
 from tests.docker_engine import PYTHON_IMAGE, missing
 from tests.execution.test_supervise import Session, record
 from tests.execution.test_terminal import Terminal
@@ -66,7 +67,10 @@ def start(project) -> Iterator[Callable[..., Session]]:
 
 def containers(engine: Any, own_home: Path) -> list[str]:
     """What containers of runs of this store there are."""
-    return [each["Id"] for each in engine.client.containers(all=True, filters={"label": f"mlproj.store={own_home}"})]
+    return [
+        each["Id"]
+        for each in engine.client.containers(all=True, filters={"label": f"mlproj.store={label_of_store(own_home)}"})
+    ]
 
 
 def test_it_runs_in_the_project_and_what_it_writes_is_the_callers(project: Any, mlproj: Any, own_home: Path) -> None:
@@ -376,6 +380,18 @@ def test_an_engine_that_goes_away_while_it_runs(
     assert len(containers(engine, own_home)) == 1
     start("time.sleep(1)").finish()
     assert containers(engine, own_home) == []
+
+
+def test_the_containers_of_another_machines_store_are_left_alone(start: Any, engine: Any, own_home: Path) -> None:
+    (own_home / "runs").mkdir(exist_ok=True)
+    # The same folder's name and, as far as this store knows, a run that there is none of.
+    labels = {"mlproj.run": "0" * 32, "mlproj.store": f"elsewhere:1:{own_home}"}
+    other = engine.client.create_container(PYTHON_IMAGE, ["sleep", "60"], labels=labels)["Id"]
+    try:
+        assert start("time.sleep(1)").finish()[0] == 0
+        assert engine.client.inspect_container(other)["State"]["Status"] == "created"
+    finally:
+        engine.client.remove_container(other, force=True)
 
 
 def test_no_engine_at_all(project: Any, mlproj: Any) -> None:
