@@ -53,6 +53,7 @@ def run(
     arguments: Sequence[str] = (),
     environment_kind: str | None = None,
     revision: str | None = None,
+    allowed_mounts: Sequence[str | Path] = (),
     locked: bool = False,
     frozen: bool = False,
     refresh: bool = False,
@@ -66,7 +67,7 @@ def run(
 
     ``params`` are typed values (``0.1``, not ``"0.1"``), and win over ``params_files``. The command's output goes to
     this process's stdout and stderr. ``timeout_s`` is in seconds. ``project`` may be a git URL, at ``revision``, or an
-    archive.
+    archive, whose container may have the ``allowed_mounts`` of this machine.
 
     Raises ``MlprojError``: ``UsageError`` when the manifest or a value is wrong, others when it could not be run.
     """
@@ -89,7 +90,8 @@ def run(
     _expect("timeout_s", timeout_s, (int, float), "a number of seconds", optional=True)
     if timeout_s is not None and not 0 < timeout_s < float("inf"):
         raise UsageError(f"timeout_s: expected a number of seconds above 0; found {timeout_s}")
-    for what, several in (("arguments", arguments), ("params_files", params_files)):
+    lists = (("arguments", arguments), ("params_files", params_files), ("allowed_mounts", allowed_mounts))
+    for what, several in lists:
         if isinstance(several, (str, bytes)) or not isinstance(several, Sequence):
             raise UsageError(f"{what}: expected a list; found {type(several).__name__}")
     for word in arguments:
@@ -103,6 +105,7 @@ def run(
         policy=Policy(locked=locked, frozen=frozen, refresh=refresh, offline=offline),
         environment_kind=environment_kind,
         revision=revision,
+        allowed_mounts=tuple(map(str, allowed_mounts)),
         name=name,
         experiment=experiment,
         tags=dict(tags or {}),
