@@ -4,7 +4,7 @@
 
 A conda channel is made in a folder (a real Python of about 17 MB and small packages), as the tests make theirs. Warm
 runs are medians of whole processes, measured in turns. A first install starts with nothing cached, beside py-rattler's
-own solve and install of the same packages. The container's part needs an engine and an image (`scripts/ci-docker start`).
+own solve and install of the same packages. The last part needs an engine and an image (`scripts/ci-docker start`).
 """
 
 from __future__ import annotations

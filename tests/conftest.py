@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 # The fixtures of a real engine and a real channel are had by every test that names them.
-from tests.docker_engine import engine, nonce, registry, start_registry  # noqa: F401
+from tests.docker_engine import (  # noqa: F401
+    engine,
+    nonce,
+    public_images,
+    registry,
+    relay,
+    small,
+    stand_in,
+    start_registry,
+)
 from tests.environments.conda_channel import conda_channel  # noqa: F401
 
 

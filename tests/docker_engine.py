@@ -14,8 +14,10 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -95,6 +97,59 @@ def small(engine: Engine, nonce: str) -> Iterator[Callable[[str], str]]:
 
     yield make
     remove_names(engine, f"mlproj-test/small-{nonce}")
+
+
+class Relay:
+    """An address at which the engine answers, until the line is cut."""
+
+    def __init__(self, engine: Engine, tls: ssl.SSLContext | None = None) -> None:
+        self.path = str(engine.address.socket)
+        self.tls = tls
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tcp://127.0.0.1:{self.listening.getsockname()[1]}"
+        self.open: list[socket.socket] = [self.listening]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break off what goes on, and answer nobody any more."""
+        for each in self.open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            if self.tls is not None:
+                try:
+                    connection = self.tls.wrap_socket(connection, server_side=True)
+                except OSError:
+                    continue
+            behind = socket.socket(socket.AF_UNIX)
+            behind.connect(self.path)
+            self.open += [connection, behind]
+            for pair in ((connection, behind), (behind, connection)):
+                threading.Thread(target=_copy, args=pair, daemon=True).start()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def relay(engine: Engine) -> Iterator[Relay]:
+    """The engine behind an address, as one on another machine is."""
+    if engine.address.socket is None:
+        pytest.skip("the engine is not on this machine")
+    made = Relay(engine)
+    yield made
+    made.cut()
 
 
 @dataclass(frozen=True)
@@ -206,3 +261,30 @@ def _bcrypt_line(user: str, password: str) -> str:
     )
     assert done.stdout.startswith("$2y$"), "the C library has no bcrypt"
     return f"{user}:{done.stdout}\n"
+
+
+@pytest.fixture
+def stand_in(engine: Engine) -> Iterator[Callable[[str, str], None]]:
+    """Gives an image the name of a public one, where the engine has not that one itself: no registry is asked."""
+    given: list[str] = []
+
+    def give(image: str, name: str) -> None:
+        if not engine.client.images(name):
+            engine.client.tag(image, name)
+            given.append(name)
+
+    yield give
+    for name in given:
+        remove_names(engine, name)
+
+
+@pytest.fixture
+def public_images(engine: Engine, stand_in: Callable[[str, str], None]) -> Iterator[None]:
+    """The public images that the examples are of, where the engine has not those themselves by ours."""
+    stand_in(R_IMAGE, "r-base:4.4.1")
+    stand_in(PYTHON_IMAGE, "python:3.12-slim")
+    had = engine.client.images("mlflow-docker-example")
+    yield
+    # It takes most of a minute to build: on CI's machines, which are thrown away, it stays for the next test.
+    if not had and os.environ.get("CI") != "true":
+        remove_names(engine, "mlflow-docker-example")

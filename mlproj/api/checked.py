@@ -15,7 +15,7 @@ from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.manifest.diagnostics import ManifestError
 from mlproj.manifest.entry_points import entry_point_of
-from mlproj.manifest.environment_files import files_of_environments
+from mlproj.manifest.environment_files import environments_of, files_of_environments
 from mlproj.manifest.finding import CONDA_FILE, MANIFEST_NAME, MLFLOW_NAME, PYTHON_ENV_FILE, find_manifest, is_mlproject
 from mlproj.manifest.models import Manifest, manifest_from
 from mlproj.sources.local import project_folder
@@ -157,6 +157,16 @@ def _memo(path: Path, cache: Path) -> Path | None:
     return cache / "manifests" / f"{known_by[:32]}.json"
 
 
+def _of_environments(loaded: LoadedManifest) -> Iterator[Diagnostic]:
+    from mlproj import environments
+
+    for at, spec in environments_of(loaded.manifest):
+        # An MLproject has them under keys of its own.
+        place = (*at, spec.kind) if (*at, spec.kind) in loaded.document.values else (f"{spec.kind}_env",)
+        for problem in environments.problems(spec, loaded.folder):
+            yield loaded.document.diagnostic(problem, place, key=place in loaded.document.keys)
+
+
 def load_checked(folder: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
     """The manifest of a folder, and the warnings and hints about it.
 
@@ -180,6 +190,8 @@ def load_checked_file(path: Path) -> tuple[LoadedManifest, list[Diagnostic]]:
         loaded, earlier = error.remainder, error.diagnostics
     found = list(loaded.findings)
     found += [*manifest_consistency.inconsistencies(loaded), *parameter_consistency.inconsistencies(loaded)]
+    if not earlier and not any(each.severity == "error" for each in found):
+        found += _of_environments(loaded)
     if earlier:
         # What is warned of may be the doing of what was left out.
         found = [*earlier, *(each for each in found if each.severity == "error")]

@@ -25,6 +25,7 @@ __all__ = [
     "lock",
     "plan",
     "prepare",
+    "problems",
     "prune",
     "remove",
 ]
@@ -79,6 +80,11 @@ def lock(
     ``prepare``.
     """
     return _kind(spec.kind).lock(spec, name, folder.absolute(), upgrade, upgrade_packages, report)
+
+
+def problems(spec: EnvironmentSpec, folder: Path) -> list[str]:
+    """What is wrong with what ``spec`` asks for, as far as the project's files alone can tell."""
+    return list(_kind(spec.kind).problems(spec, folder.absolute()))
 
 
 def list_environments() -> list[BuiltEnvironment]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +12,7 @@ from mlproj.environments.environment import Environment, Policy, Report
 from mlproj.environments.recall import Recollection, question, recall
 from mlproj.environments.scratch import scratch_folder, sweep
 from mlproj.environments.settings import settings_digest, uv_variables
-from mlproj.errors import EnvironmentBuildError
+from mlproj.errors import EnvironmentBuildError, UsageError
 from mlproj.files import sha256_of_text
 from mlproj.locations import cache_folder
 
@@ -265,6 +265,18 @@ def lock(
         package_count=len(after),
         written=written,
     )
+
+
+def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
+    """What in an environment file can be read by no tool."""
+    from mlproj.environments.prefixes.declaration import read_declared_prefix
+    from mlproj.environments.prefixes.machine import this_platform
+
+    assert spec.conda is not None
+    try:
+        read_declared_prefix(spec.conda, folder, this_platform())
+    except UsageError as error:
+        yield error.message
 
 
 def discard(record: Mapping[str, Any]) -> None:

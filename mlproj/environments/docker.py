@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlproj.environments import builds
 from mlproj.environments.environment import Environment, Policy, Report
 from mlproj.environments.scratch import scratch_folder, sweep
-from mlproj.errors import EnvironmentBuildError
+from mlproj.errors import EnvironmentBuildError, UsageError
 from mlproj.files import dump_json, sha256_of_text
 from mlproj.locations import cache_folder
 
@@ -58,7 +58,7 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
         lock_digest=sha256_of_text(lock_text),
         reused=built.reused,
         lock_name=decision.LOCK_NAME,
-        image=image.pinned if chosen.recipe is None and image.digest else chosen.reference,
+        image=chosen.image.pinned if chosen.image is not None and chosen.image.digest else chosen.reference,
         container=inside,
         held=built.held,
     )
@@ -89,7 +89,9 @@ def _built(engine: Engine, chosen: Decision, cache: Path, report: Report) -> tup
         if built is None:
             with scratch_folder(cache) as scratch:
                 built = builds.share_or_build(cache, chosen.key, build, report)
-        image = pulls.find(engine, built.record["image_id"])
+        identifier = built.record["image_id"]
+        there = chosen.image is not None and chosen.image.id == identifier
+        image = chosen.image if there else pulls.find(engine, identifier)
         if image is not None:
             return built, image
         # Removed by somebody else, or of an engine that is not this one.
@@ -188,6 +190,20 @@ def lock(
     from mlproj.environments.images import locking
 
     return locking.lock(_wanted(spec), name, folder, upgrade, upgrade_packages, report)
+
+
+def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
+    """Volumes and limits that are none, and a Dockerfile that builds on nothing."""
+    from mlproj.environments.images import container, decision, dockerfile
+
+    wanted = _wanted(spec)
+    try:
+        container.check(wanted, folder, Policy())
+        if wanted.build is not None:
+            _, text = decision.read_text(wanted.build, folder)
+            dockerfile.read_dockerfile(text, wanted.build.args, wanted.build.target, wanted.platform or "linux/amd64")
+    except UsageError as error:
+        yield error.message
 
 
 def discard(record: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,6 +70,9 @@ class Kind(Protocol):
         report: Report,
     ) -> LockResult:
         """Write the project's lock."""
+
+    def problems(self, spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
+        """What is wrong with what is asked for, as far as the project's files alone can tell: no tool is asked."""
 
     def discard(self, record: Mapping[str, Any]) -> None:
         """Remove what of a built environment lies outside its folder, when the folder has gone."""

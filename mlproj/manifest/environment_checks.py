@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlproj.manifest.diagnostics import Diagnostic, ManifestError
 from mlproj.manifest.document import KeyPath
-from mlproj.manifest.environment_files import dockerfile_of, environments_of
+from mlproj.manifest.environment_files import dockerfiles_of, environments_of
 from mlproj.manifest.load import LoadedManifest
 from mlproj.manifest.mlproject_environments import read_conda_file
 from mlproj.manifest.models import Conda, Docker, Virtualenv
@@ -75,9 +75,9 @@ def _of_docker(loaded: LoadedManifest, at: KeyPath, docker: Docker) -> Iterator[
             inner = (*place, "context")
             message = f"no folder `{build.context}` in the project"
             yield loaded.document.diagnostic(message, inner if inner in loaded.document.values else place)
-        elif not (loaded.folder / dockerfile_of(docker)).is_file():
+        elif not any((loaded.folder / each).is_file() for each in dockerfiles_of(docker)):
             inner = (*place, "dockerfile")
-            message = f"no file `{dockerfile_of(docker)}` in the project"
+            message = f"no file `{dockerfiles_of(docker)[0]}` in the project"
             yield loaded.document.diagnostic(message, inner if inner in loaded.document.values else place)
     for index, volume in enumerate(docker.volumes):
         source = volume.partition(":")[0]

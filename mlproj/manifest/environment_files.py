@@ -15,8 +15,6 @@ def files_of_environments(manifest: Manifest) -> Iterator[str]:
             yield from filter(None, (spec.virtualenv.requirements, spec.virtualenv.project))
         if spec.conda is not None and spec.conda.file is not None:
             yield spec.conda.file
-        if spec.docker is not None and spec.docker.build is not None:
-            yield dockerfile_of(spec.docker)
 
 
 def environments_of(manifest: Manifest) -> Iterator[tuple[tuple[int | str, ...], EnvironmentSpec]]:
@@ -27,9 +25,14 @@ def environments_of(manifest: Manifest) -> Iterator[tuple[tuple[int | str, ...],
     yield from ((at, spec) for at, spec in found if isinstance(spec, EnvironmentSpec))
 
 
-def dockerfile_of(docker: Docker) -> str:
-    """The Dockerfile of an image that is built, relative to the project."""
+def dockerfiles_of(docker: Docker) -> tuple[str, ...]:
+    """Where the Dockerfile of an image that is built may be, relative to the project; the first that is there counts.
+
+    One that is named is looked for from the project, as `docker build --file` has it, and from the context, as Compose
+    has it.
+    """
     assert docker.build is not None
-    if docker.build.dockerfile is not None:
-        return docker.build.dockerfile
-    return (PurePosixPath(docker.build.context) / "Dockerfile").as_posix()
+    context = PurePosixPath(docker.build.context)
+    if docker.build.dockerfile is None:
+        return ((context / "Dockerfile").as_posix(),)
+    return docker.build.dockerfile, (context / docker.build.dockerfile).as_posix()

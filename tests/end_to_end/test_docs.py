@@ -60,6 +60,8 @@ def test_the_tutorial(console, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
 def test_an_example_s_readme(console, name, request, tmp_path):
+    if "docker" in name:
+        request.getfixturevalue("public_images")
     if name == "conda-penguins":  # conda-forge is a channel in a folder here
         condarc = tmp_path / "condarc"
         condarc.write_text(f"channel_alias: file://{request.getfixturevalue('conda_channel')}\n")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from mlproj.text import one_line, printable
 
 KEY_LABEL = "mlproj.key"
 _BUILDKIT_API = "1.39"
+# `Step 2/5 : RUN …` of Docker's classic builder, `STEP 2/5: RUN …` of Podman's.
+_NUMBERED_STEP = re.compile(r"(?:Step|STEP) \d+/\d+ ?: (.*)")
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,16 @@ def build_image(engine: Engine, recipe: Recipe, cache: Path, scratch: Path, repo
     archive = scratch / "context.tar"
     report(f"building an image ({len(recipe.context.paths)} files)" if recipe.context.paths else "building an image")
     with archive.open("w+b") as stream:
-        dockerfile = write_tar(recipe.context, recipe.dockerfile, stream)
+        write_tar(recipe.context, recipe.dockerfile, stream)
         if recipe.secrets:
-            _build_by_command(engine, recipe, dockerfile, stream, log, cache, scratch, report)
+            _build_by_command(engine, recipe, stream, log, cache, scratch, report)
         else:
-            _build_by_api(engine, recipe, dockerfile, stream, log, cache, report)
+            _build_by_api(engine, recipe, stream, log, cache, report)
     archive.unlink()
     return log.path
 
 
-def _build_by_api(
-    engine: Engine, recipe: Recipe, dockerfile: str, stream: IO[bytes], log: ToolLog, cache: Path, report: Report
-) -> None:
+def _build_by_api(engine: Engine, recipe: Recipe, stream: IO[bytes], log: ToolLog, cache: Path, report: Report) -> None:
     from docker.errors import APIError
 
     client = engine.client
@@ -70,7 +72,7 @@ def _build_by_api(
     client._set_auth_headers(headers)
     parameters = {
         "t": recipe.tag,
-        "dockerfile": dockerfile,
+        "dockerfile": recipe.context.dockerfile,
         "rm": True,
         "forcerm": True,
         "buildargs": json.dumps(_arguments(client, recipe)),
@@ -79,10 +81,9 @@ def _build_by_api(
         "platform": recipe.platform,
         "version": "2" if has_buildkit(engine) else "1",
     }
-    told = _Telling(log, report)
     try:
         with engine_errors_but_refusals(engine.address), log.path.open("a", encoding="utf-8") as lines:
-            told.lines = lines
+            told = _Telling(lines, log.last_lines, report)
             # The library's own `build` knows no version 2, which is BuildKit.
             answer = client._post(
                 client._url("/build"), data=stream, params=parameters, headers=headers, stream=True, timeout=None
@@ -116,18 +117,17 @@ def has_buildkit(engine: Engine) -> bool:
     """Whether the engine builds with BuildKit."""
     from docker.utils import version_gte
 
-    # A version that an engine knows nothing of (Podman's) is no harm: it builds as it always does.
-    return bool(version_gte(engine.client._version, _BUILDKIT_API))
+    return not engine.is_podman and bool(version_gte(engine.client._version, _BUILDKIT_API))
 
 
 class _Telling:
     """Takes what the engine says of a build: into the log, and each step's beginning to who waits."""
 
-    def __init__(self, log: ToolLog, report: Report) -> None:
-        self.log = log
+    def __init__(self, lines: IO[str], last_lines: deque[str], report: Report) -> None:
+        self.lines = lines
+        self.last_lines = last_lines
         self.report = report
         self.failure: str | None = None
-        self.lines: Any = None
         self.begun: set[str] = set()
         self.ended: set[str] = set()
         self.unfinished = ""
@@ -164,17 +164,17 @@ class _Telling:
         if step.completed and step.digest not in self.ended:
             self.ended.add(step.digest)
             if step.error:
-                self._keep(f"ERROR: {step.error}", last=True)
+                self._keep(f"ERROR: {step.error}", last=False)
             elif step.cached:
                 self._keep("CACHED", last=False)
 
     def _output(self, text: str) -> None:
         *whole, self.unfinished = (self.unfinished + text).split("\n")
-        for line in whole:
-            line = line.rpartition("\r")[2] if not line.endswith("\r") else line.rstrip("\r")
-            if line.startswith("Step "):
-                # The classic builder's `Step 2/5 : RUN …`.
-                self.report(one_line(redact(line.partition(" : ")[2]))[:160])
+        for each in whole:
+            # Of what a progress bar wrote over itself, the last.
+            line = each.rstrip("\r").rpartition("\r")[2]
+            if step := _NUMBERED_STEP.fullmatch(line):
+                self.report(one_line(redact(step[1]))[:160])
             self._keep(line, last=bool(line.strip()))
 
     def _keep(self, line: str, *, last: bool) -> None:
@@ -182,13 +182,12 @@ class _Telling:
         self.lines.write(shown + "\n")
         self.lines.flush()
         if last:
-            self.log.last_lines.append(shown)
+            self.last_lines.append(shown)
 
 
 def _build_by_command(
     engine: Engine,
     recipe: Recipe,
-    dockerfile: str,
     stream: IO[bytes],
     log: ToolLog,
     cache: Path,
@@ -201,7 +200,7 @@ def _build_by_command(
     _unpack(stream, folder)
     _refuse_unset(recipe.secrets)
     argv = [*begin, "--progress", "plain", "--tag", recipe.tag, "--label", f"{KEY_LABEL}={recipe.key}"]
-    argv += ["--file", str(folder / dockerfile)]
+    argv += ["--file", str(folder / recipe.context.dockerfile)]
     argv += [] if recipe.target is None else [f"--target={recipe.target}"]
     argv += [] if recipe.platform is None else [f"--platform={recipe.platform}"]
     argv += ["--load"] if begin[1] == "buildx" else []
@@ -264,8 +263,7 @@ def _unpack(stream: IO[bytes], folder: Path) -> None:
 
     folder.mkdir()
     with tarfile.open(fileobj=stream) as tar:
+        # Our own tar: its links may lead anywhere, which Python 3.14 would refuse, and nothing goes through one.
+        tar.extraction_filter = lambda member, _: member
         for entry in tar:
-            # Our own tar: its links may lead anywhere, and nothing is written through them.
-            tar.extract(entry, folder, filter="fully_trusted") if hasattr(tarfile, "data_filter") else tar.extract(
-                entry, folder
-            )
+            tar.extract(entry, folder)

@@ -176,6 +176,13 @@ def _asked_for(wanted: Docker, volumes: Sequence[Volume], folder: Path) -> Itera
         yield _Asked(f"the network of another container (`network: {wanted.network}`)", f"network={wanted.network}")
     if wanted.pid is not None:
         yield _Asked("this machine's processes (`pid: host`)", f"pid={wanted.pid}")
+    if wanted.build is not None:
+        # A link in the project would have the engine sent what it leads to.
+        context, dockerfile = Path(wanted.build.context), wanted.build.dockerfile
+        for each in (context, context / (dockerfile or "Dockerfile"), Path(dockerfile or context)):
+            place = _real(folder / each)
+            if not place.is_relative_to(_real(folder)):
+                yield _Asked(f"an image built from `{place}`, which is outside of it", str(place))
     for volume in volumes:
         if not volume.source.startswith("/"):
             continue  # the engine's own

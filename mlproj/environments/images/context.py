@@ -8,24 +8,31 @@ import json
 import os
 import stat
 import tarfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from mlproj.errors import UsageError
-from mlproj.files import sha256_of_file
+from mlproj.files import sha256_of_file, sha256_of_text, write_atomically
 from mlproj.text import one_line
 
-_DOCKERFILE_INSIDE = ".mlproj.Dockerfile"
+# A file changed within this time of having been looked at may change again without its time showing it.
+_RACY_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Context:
-    """The files of a build: a folder, and paths relative to it, sorted, parents before what is in them."""
+    """The files of a build: a folder, and paths relative to it, sorted, parents before what is in them.
+
+    ``dockerfile`` is what the Dockerfile is called among them, whether it is one of them or not.
+    """
 
     folder: Path
     paths: tuple[str, ...]
+    dockerfile: str
 
 
 def read_context(folder: Path, dockerfile: Path, sources: Sequence[str] | None) -> Context:
@@ -35,12 +42,22 @@ def read_context(folder: Path, dockerfile: Path, sources: Sequence[str] | None) 
     if not folder.is_dir():
         raise UsageError(f"there is no folder `{one_line(folder)}` to build the image from")
     if sources is not None and not sources:
-        return Context(folder, ())
+        return Context(folder, (), _name_inside(folder, dockerfile))
     from docker.utils.build import PatternMatcher
 
     matcher = PatternMatcher(_ignored(folder, dockerfile))
     wanted = None if sources is None else [_parts(source) for source in sources]
-    return Context(folder, tuple(_with_parents(_walk(folder, "", matcher, wanted))))
+    # The library takes in `.dockerignore` whatever that says, since it has the engine read it.
+    matcher.patterns.pop()
+    paths = tuple(_with_parents(_walk(folder, "", matcher, wanted)))
+    return Context(folder, paths, _name_inside(folder, dockerfile))
+
+
+def _name_inside(folder: Path, dockerfile: Path) -> str:
+    real, inside = Path(os.path.realpath(dockerfile)), Path(os.path.realpath(folder))
+    if real.is_relative_to(inside):
+        return real.relative_to(inside).as_posix()
+    return ".mlproj.Dockerfile"
 
 
 def _walk(folder: Path, inside: str, matcher: Any, wanted: list[list[str]] | None) -> Iterator[str]:
@@ -100,17 +117,49 @@ def _with_parents(paths: Iterable[str]) -> Iterable[str]:
                 yield one
 
 
-def context_digest(context: Context) -> str:
+def context_digest(context: Context, cache: Path) -> str:
     """The digest of a context: names, kinds, permissions, contents and where links lead; no times and owners.
 
-    Raises ``UsageError`` for a file that cannot be read.
+    A context that looks as it did the last time is not read again. Raises ``UsageError`` for what cannot be read.
     """
+    statuses = [_status(context.folder / path) for path in context.paths]
+    looks = sha256_of_text(
+        json.dumps(
+            [
+                [path, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+                for path, status in zip(context.paths, statuses)
+            ]
+        )
+    )
+    # One file for each folder: what was found out before it changed is of no use any more.
+    memory = cache / "recalled" / f"{sha256_of_text(str(context.folder))[:32]}.context"
+    try:
+        remembered, digest = memory.read_text("utf-8").split()
+    except (OSError, ValueError):
+        remembered, digest = "", ""
+    if remembered == looks:
+        return digest
+    digest = _read_digest(context, statuses)
+    newest = max((status.st_mtime_ns for status in statuses), default=0)
+    if newest + _RACY_NS < time.time_ns():
+        with suppress(OSError):
+            write_atomically(memory, f"{looks} {digest}\n")
+    return digest
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.lstat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_digest(context: Context, statuses: Sequence[os.stat_result]) -> str:
     digest = hashlib.sha256()
-    for path in context.paths:
+    for path, status in zip(context.paths, statuses):
         full = context.folder / path
+        described: list[Any] = [path, stat.S_IMODE(status.st_mode) & 0o777]
         try:
-            status = full.lstat()
-            described: list[Any] = [path, stat.S_IMODE(status.st_mode) & 0o777]
             if stat.S_ISREG(status.st_mode):
                 described += ["file", sha256_of_file(full)]
             elif stat.S_ISLNK(status.st_mode):
@@ -132,8 +181,8 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
     )
 
 
-def write_tar(context: Context, dockerfile: str, stream: IO[bytes]) -> str:
-    """Write the tar of a context and the text of a Dockerfile that need not be in it. Gives its name inside.
+def write_tar(context: Context, dockerfile: str | None, stream: IO[bytes]) -> None:
+    """Write the tar of a context, with ``dockerfile`` as the text of its Dockerfile, or without one.
 
     Raises ``UsageError`` for a file that cannot be read.
     """
@@ -142,15 +191,15 @@ def write_tar(context: Context, dockerfile: str, stream: IO[bytes]) -> str:
         root = tarfile.TarInfo(".")
         root.type, root.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(root)
-        content = dockerfile.encode("utf-8", "surrogateescape")
-        for name, data in ((_DOCKERFILE_INSIDE, content), (f"{_DOCKERFILE_INSIDE}.dockerignore", b"")):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
         for path in context.paths:
-            _add(tar, context.folder / path, path)
+            if path != context.dockerfile:
+                _add(tar, context.folder / path, path)
+        if dockerfile is not None:
+            content = dockerfile.encode("utf-8", "surrogateescape")
+            entry = tarfile.TarInfo(context.dockerfile)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
     stream.seek(0)
-    return _DOCKERFILE_INSIDE
 
 
 def _add(tar: tarfile.TarFile, full: Path, path: str) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mlproj.environments import builds
 from mlproj.environments.environment import Policy, Report
 from mlproj.environments.images import pulls
-from mlproj.environments.images.building import Recipe, has_buildkit
-from mlproj.environments.images.context import context_digest, read_context
-from mlproj.environments.images.dockerfile import Dockerfile, read_dockerfile, with_syntax
 from mlproj.environments.images.engine import Engine, engine_platform
 from mlproj.environments.images.lockfile import (
     LOCK_NAME,
@@ -26,11 +25,17 @@ from mlproj.environments.images.lockfile import (
     read_lock,
 )
 from mlproj.environments.images.pulls import Wanted
-from mlproj.environments.images.references import Image, parse_reference
+from mlproj.environments.images.references import Image, is_reference, parse_reference
 from mlproj.errors import EnvironmentBuildError, LockError, UsageError
 from mlproj.files import sha256_of_text
+from mlproj.locations import cache_folder
+from mlproj.manifest.environment_files import dockerfiles_of
 from mlproj.manifest.models import Docker, DockerBuild
 from mlproj.text import one_line
+
+if TYPE_CHECKING:
+    from mlproj.environments.images.building import Recipe
+    from mlproj.environments.images.dockerfile import Dockerfile
 
 __all__ = ["LOCK_NAME", "Decision", "Obtain", "decide", "foresee", "foresee_locked", "lock_text", "look_up"]
 
@@ -56,6 +61,20 @@ class Decision:
     recipe: Recipe | None = None
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What is to be decided: a declaration, its part of the lock, and by what means images are had."""
+
+    engine: Engine
+    wanted: Docker
+    name: str | None
+    folder: Path
+    policy: Policy
+    entry: Locked | None
+    obtain: Obtain
+    report: Report
+
+
 def decide(engine: Engine, wanted: Docker, name: str | None, folder: Path, policy: Policy, report: Report) -> Decision:
     """The image of an environment, whose parts are on the engine afterwards.
 
@@ -66,7 +85,8 @@ def decide(engine: Engine, wanted: Docker, name: str | None, folder: Path, polic
     def obtain(one: Wanted) -> tuple[Image, bool]:
         return pulls.have(engine, one, policy, report)
 
-    chosen = _decided(engine, wanted, name, _entry(name, folder, policy), folder, policy, obtain, report)
+    entry = _entry(name, folder, policy)
+    chosen = _decided(_Question(engine, wanted, name, folder, policy, entry, obtain, report))
     if chosen.notice is not None:
         report(chosen.notice)
     return chosen
@@ -78,14 +98,13 @@ def foresee(engine: Engine, wanted: Docker, name: str | None, folder: Path, poli
     def obtain(one: Wanted) -> tuple[Image, bool]:
         return look_up(engine, one, policy.offline, one.pull == "always" or policy.refresh), False
 
-    return _decided(engine, wanted, name, _entry(name, folder, policy), folder, policy, obtain, lambda _: None)
+    entry = _entry(name, folder, policy)
+    return _decided(_Question(engine, wanted, name, folder, policy, entry, obtain, lambda _: None))
 
 
-def foresee_locked(
-    engine: Engine, wanted: Docker, name: str | None, folder: Path, policy: Policy, obtain: Obtain
-) -> Locked:
+def foresee_locked(engine: Engine, wanted: Docker, name: str | None, folder: Path, obtain: Obtain) -> Locked:
     """How the lock of an environment reads whose images ``obtain`` finds. Raises as ``decide``."""
-    return _decided(engine, wanted, name, None, folder, policy, obtain, lambda _: None).locked
+    return _decided(_Question(engine, wanted, name, folder, Policy(), None, obtain, lambda _: None)).locked
 
 
 def look_up(engine: Engine, wanted: Wanted, offline: bool, anew: bool) -> Image:
@@ -114,34 +133,28 @@ def look_up(engine: Engine, wanted: Wanted, offline: bool, anew: bool) -> Image:
     return Image(wanted.reference, "", digest, platform, 0, False, "")
 
 
-def _decided(
-    engine: Engine,
-    wanted: Docker,
-    name: str | None,
-    entry: Locked | None,
-    folder: Path,
-    policy: Policy,
-    obtain: Obtain,
-    report: Report,
-) -> Decision:
-    if wanted.build is not None:
-        return _decided_build(engine, wanted, wanted.build, name, folder, policy, entry, obtain, report)
-    reference = str(parse_reference(wanted.image or ""))
-    declared = Locked(name, wanted.platform, image=Pin(reference, None, None))
-    notice = _staleness(entry, declared, policy)
-    pin = entry.image if entry is not None and (notice is None or policy.frozen) else None
-    asked = Wanted(
-        pin.image if pin else reference,
-        wanted.platform,
-        wanted.pull,
-        digest=pin.digest if pin else None,
-        id=pin.id if pin else None,
-    )
-    image, pulled = obtain(asked)
-    image = replace(image, reference=asked.reference)
+def _decided(asked: _Question) -> Decision:
+    if asked.wanted.build is not None:
+        return _decided_build(asked, asked.wanted.build)
+    return _decided_image(asked, asked.wanted.image)
+
+
+def _decided_image(asked: _Question, name: str | None) -> Decision:
+    if name is None or not is_reference(name):
+        raise UsageError(
+            f"`{one_line(name)}` is no image", hint="write it as `python:3.12-slim` or `registry.example/team/train:1`"
+        )
+    # The engine knows an id by its beginning, too; with a tag it would be a name.
+    reference = name if re.fullmatch(r"[0-9a-f]{12,64}", name) else str(parse_reference(name))
+    declared = Locked(asked.name, asked.wanted.platform, image=Pin(reference, None, None))
+    notice = _staleness(asked, declared)
+    pin = asked.entry.image if asked.entry is not None and notice is None else None
+    one = _one(asked, pin.image if pin else reference, pin)
+    image, pulled = asked.obtain(one)
+    image = replace(image, reference=one.reference)
     return Decision(
         key=key_of(["image", image.platform, image.identity]),
-        reference=asked.exact if asked.id is None else asked.reference,
+        reference=one.exact,
         platform=image.platform,
         locked=replace(declared, image=pin_of(image)),
         lock="lock" if pin else "resolution",
@@ -149,6 +162,13 @@ def _decided(
         image=image,
         pulled=pulled,
     )
+
+
+def _one(asked: _Question, reference: str, pin: Pin | None) -> Wanted:
+    wanted = asked.wanted
+    if pin is None:
+        return Wanted(reference, wanted.platform, wanted.pull)
+    return Wanted(reference, wanted.platform, wanted.pull, digest=pin.digest, id=pin.id)
 
 
 def key_of(decisive: Sequence[Any]) -> str:
@@ -167,89 +187,74 @@ def _entry(name: str | None, folder: Path, policy: Policy) -> Locked | None:
     return found
 
 
-def _staleness(entry: Locked | None, declared: Locked, policy: Policy) -> str | None:
+def _staleness(asked: _Question, declared: Locked) -> str | None:
     """Why the lock is not used, if it is there and is not. Raises ``LockError`` when it has to be."""
-    if entry is None or policy.frozen:
+    if asked.entry is None or asked.policy.frozen:
         return None
-    reasons = differences(entry, declared)
-    if policy.locked and context_changed(entry, declared):
-        reasons.append("the files that the Dockerfile copies changed")
+    reasons = differences(asked.entry, declared)
     if not reasons:
         return None
     told = "; ".join(one_line(reason) for reason in reasons)
-    if policy.locked:
-        raise LockError(f"`--locked`: `{LOCK_NAME}` is stale: {told}", hint="`mlproj lock` writes it anew")
+    if asked.policy.locked:
+        raise _stale(told)
     return f"`{LOCK_NAME}` is stale ({told}): not all of it is used; `mlproj lock` writes it anew"
 
 
-def _decided_build(
-    engine: Engine,
-    wanted: Docker,
-    build: DockerBuild,
-    name: str | None,
-    folder: Path,
-    policy: Policy,
-    entry: Locked | None,
-    obtain: Obtain,
-    report: Report,
-) -> Decision:
-    context_folder = folder / build.context
-    path, text = read_text(build, folder)
-    platform = wanted.platform or engine_platform(engine)
+def _stale(told: str) -> LockError:
+    return LockError(f"`--locked`: `{LOCK_NAME}` is stale: {told}", hint="`mlproj lock` writes it anew")
+
+
+def _decided_build(asked: _Question, build: DockerBuild) -> Decision:
+    from mlproj.environments.images.building import Recipe
+    from mlproj.environments.images.context import context_digest, read_context
+    from mlproj.environments.images.dockerfile import read_dockerfile
+
+    path, text = read_text(build, asked.folder)
+    platform = asked.wanted.platform or engine_platform(asked.engine)
     dockerfile = read_dockerfile(text, build.args, build.target, platform)
-    pins = {pin.image: pin for pin in entry.pins} if entry is not None else {}
-    bases = [_base(reference, wanted, pins, policy, obtain) for reference in dockerfile.images]
+    declared = _declared_build(asked, build, text, [Pin(image, None, None) for image in dockerfile.images])
+    # Before anything is pulled for it.
+    notice = _staleness(asked, declared)
+    bases = [_base(asked, reference) for reference in dockerfile.images]
     sources = None if any(base.has_triggers for base in bases) else dockerfile.sources
-    context = read_context(context_folder, path, sources)
-    digest = context_digest(context)
-    declared = Locked(
-        name,
-        wanted.platform,
-        build=Build(
-            dockerfile=f"sha256:{sha256_of_text(text)}",
-            context=f"sha256:{digest}",
-            args=dict(build.args),
-            target=build.target,
-            bases=tuple(pin_of(base) for base in bases),
-        ),
-    )
-    notice = _staleness(entry, declared, policy)
+    context = read_context(asked.folder / build.context, path, sources)
+    digest = context_digest(context, cache_folder())
+    declared = _declared_build(asked, build, text, [pin_of(base) for base in bases], f"sha256:{digest}")
+    if asked.policy.locked and asked.entry is not None and context_changed(asked.entry, declared):
+        raise _stale("the files that the Dockerfile copies changed")
+    decisive = [
+        "build",
+        platform,
+        sha256_of_text(text),
+        sorted(build.args.items()),
+        build.target,
+        [base.identity for base in bases],
+        digest,
+        sorted(build.secrets),
+    ]
     pinned = dockerfile.pinned({base.reference: base.pinned for base in bases if base.digest})
-    pinned, frontend = _with_frontend(engine, dockerfile, pinned, wanted, obtain, report)
-    key = key_of(
-        [
-            "build",
-            platform,
-            sha256_of_text(text),
-            sorted(build.args.items()),
-            build.target,
-            [base.identity for base in bases],
-            digest,
-            sorted(build.secrets),
-            frontend,
-        ]
-    )
-    recipe = Recipe(key, context, pinned, build.args, build.target, wanted.platform, tuple(build.secrets))
+    pinned, frontend = _with_frontend(asked, dockerfile, pinned, key_of([*decisive, None]))
+    key = key_of([*decisive, frontend])
+    recipe = Recipe(key, context, pinned, build.args, build.target, asked.wanted.platform, tuple(build.secrets))
     return Decision(
         key=key,
         reference=recipe.tag,
         platform=platform,
         locked=declared,
-        lock="lock" if entry is not None and notice is None else "resolution",
+        lock="lock" if asked.entry is not None and notice is None else "resolution",
         notice=notice,
         recipe=recipe,
     )
 
 
+def _declared_build(asked: _Question, build: DockerBuild, text: str, bases: Sequence[Pin], context: str = "") -> Locked:
+    made = Build(f"sha256:{sha256_of_text(text)}", context, dict(build.args), build.target, tuple(bases))
+    return Locked(asked.name, asked.wanted.platform, build=made)
+
+
 def read_text(build: DockerBuild, folder: Path) -> tuple[Path, str]:
     """A build's Dockerfile: its path, and its text. Raises ``UsageError`` when it cannot be read."""
-    context = folder / build.context
-    # As `docker build --file` has it, from the project; or as Compose has it, from the context.
-    places = (
-        [context / "Dockerfile"]
-        if build.dockerfile is None
-        else [folder / build.dockerfile, context / build.dockerfile]
-    )
+    places = [folder / each for each in dockerfiles_of(Docker(build=build))]
     path = next((place for place in places if place.is_file()), places[0])
     try:
         return path, path.read_text("utf-8-sig")
@@ -261,31 +266,34 @@ def read_text(build: DockerBuild, folder: Path) -> tuple[Path, str]:
         raise UsageError(f"`{one_line(path)}` cannot be read: {one_line(error)}") from error
 
 
-def _base(reference: str, wanted: Docker, pins: Mapping[str, Pin], policy: Policy, obtain: Obtain) -> Image:
-    pin = pins.get(reference)
-    if pin is None and policy.frozen:
+def _base(asked: _Question, reference: str) -> Image:
+    pins = {pin.image: pin for pin in asked.entry.pins} if asked.entry is not None else {}
+    if reference not in pins and asked.policy.frozen:
         raise LockError(
             f"`--frozen`: `{LOCK_NAME}` pins no `{one_line(reference)}`", hint="`mlproj lock` writes it anew"
         )
-    asked = Wanted(
-        reference, wanted.platform, wanted.pull, digest=pin.digest if pin else None, id=pin.id if pin else None
-    )
-    image, _ = obtain(asked)
+    image, _ = asked.obtain(_one(asked, reference, pins.get(reference)))
     return replace(image, reference=reference)
 
 
-def _with_frontend(
-    engine: Engine, dockerfile: Dockerfile, text: str, wanted: Docker, obtain: Obtain, report: Report
-) -> tuple[str, str | None]:
+def _with_frontend(asked: _Question, dockerfile: Dockerfile, text: str, key_without: str) -> tuple[str, str | None]:
     """The Dockerfile with the frontend that its ``# syntax=`` names, when that is to be had, and what that is."""
-    if dockerfile.syntax is None or not has_buildkit(engine):
+    from mlproj.environments.images.building import has_buildkit
+    from mlproj.environments.images.dockerfile import with_syntax
+
+    named = dockerfile.syntax
+    if named is None or not is_reference(named) or not has_buildkit(asked.engine):
         return text, None
+    wanted = Wanted(str(parse_reference(named)), None, asked.wanted.pull)
+    built_without = builds.read_record(builds.environment_folder(cache_folder(), key_without)) is not None
+    if built_without and not asked.policy.refresh and pulls.locally(asked.engine, wanted) is None:
+        return with_syntax(text, None), None  # it was not to be had then: a warm run does not ask again
     try:
-        image, _ = obtain(Wanted(str(parse_reference(dockerfile.syntax)), None, wanted.pull))
+        image, _ = asked.obtain(wanted)
     except EnvironmentBuildError as error:
-        report(f"without the frontend that the Dockerfile names, by the engine's own: {error.message}")
+        asked.report(f"without the frontend that the Dockerfile names, by the engine's own: {error.message}")
         return with_syntax(text, None), None
-    return with_syntax(text, image.pinned if image.digest else dockerfile.syntax), image.identity
+    return with_syntax(text, image.pinned if image.digest else named), image.identity
 
 
 def lock_text(chosen: Decision) -> str:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlproj.environments.images.references import parse_reference
+from mlproj.environments.images.references import is_reference, parse_reference
 from mlproj.errors import UsageError
 from mlproj.text import one_line
 
@@ -217,7 +217,7 @@ class _Reader:
     def _image(self, written: str, reference: str, instruction: Instruction, lines: list[str]) -> None:
         if reference.lower() in self.stages or reference == "scratch" or reference.isdigit():
             return
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", reference):
+        if not is_reference(reference):
             raise UsageError(
                 f"line {instruction.first + 1} of the Dockerfile: `{one_line(written)}` comes to"
                 f" `{one_line(reference)}`, which is no image",

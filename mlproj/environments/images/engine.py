@@ -19,6 +19,8 @@ _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 60
 # Docker 17.06: the first that takes a platform to build for, and bind mounts that have to be there.
 _OLDEST_API = "1.30"
+# Who makes an engine's socket: itself, or the system's first process for it.
+_ENGINE_PROGRAMS = ("dockerd", "podman", "systemd", "init")
 _START_ONE = (
     "start Docker or Podman (`systemctl start docker`, `podman system service`), or say where it is by DOCKER_HOST or"
     " `docker context use NAME`"
@@ -27,10 +29,11 @@ _START_ONE = (
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers: the client to ask it by (a ``docker.APIClient``), and where it is."""
+    """An engine that answers: the client to ask it by, a ``docker.APIClient``, and where it is."""
 
     client: Any
     address: Address
+    is_podman: bool = False
 
     @property
     def url(self) -> str:
@@ -76,6 +79,8 @@ def _is_there(path: Path) -> bool:
 
 def _connected(address: Address) -> Engine:
     import docker
+    from docker.errors import DockerException
+    from docker.utils import version_lt
 
     with engine_errors(address):
         if address.socket is not None:
@@ -86,18 +91,25 @@ def _connected(address: Address) -> Engine:
             client = ssh_client(address.url)
         else:
             client = docker.APIClient(
-                base_url=address.url, version="auto", timeout=_CONNECT_SECONDS, tls=_tls(address, docker)
+                base_url=address.url, version=_OLDEST_API, timeout=_CONNECT_SECONDS, tls=_tls(address, docker)
             )
-        client.timeout = _ANSWER_SECONDS
-        from docker.utils import version_lt
-
-        if version_lt(client._version, _OLDEST_API):
+        # With it, REQUESTS_CA_BUNDLE would go before the engine's own authority, and ~/.netrc send it a password.
+        client.trust_env = False
+        answer = client._get(f"{client.base_url}/_ping")
+        client._raise_for_status(answer)
+        version = answer.headers.get("Api-Version")
+        if version is None:
+            raise DockerException("what answers is no Docker engine")
+        if version_lt(version, _OLDEST_API):
             raise EnvironmentBuildError(
-                f"the Docker engine at {one_line(address.url)} speaks version {one_line(client._version)} of its API,"
+                f"the Docker engine at {one_line(address.url)} speaks version {one_line(version)} of its API,"
                 f" and mlproj needs {_OLDEST_API}",
                 hint="update it: Docker 17.06 was the first",
             )
-    return Engine(client, address)
+        # As the library's own `version="auto"` has it, whose question takes Podman a quarter of a second.
+        client._version = version
+        client.timeout = _ANSWER_SECONDS
+    return Engine(client, address, "Libpod-Api-Version" in answer.headers)
 
 
 def _refuse_unreachable(path: Path) -> None:
@@ -160,21 +172,26 @@ def unreachable(address: Address, error: BaseException) -> EnvironmentBuildError
     if number == errno.ECONNREFUSED:
         return EnvironmentBuildError(f"{at}{named} is not running", hint=_START_ONE)
     said = f"{at}{named} does not answer: {one_line(_cause(error))}"
+    if address.url.startswith("ssh://"):
+        return EnvironmentBuildError(
+            said, hint="see whether `ssh` gets there without a password, and `docker` is there"
+        )
     return EnvironmentBuildError(said, hint="see whether it runs (`docker version`), and its log")
 
 
 def _cause(error: BaseException) -> str:
-    text = str(error)
-    for beginning in ("Error while fetching server API version: ",):
-        text = text.removeprefix(beginning)
-    return text
+    return str(error).removeprefix("Error while fetching server API version: ")
 
 
 def is_rootless(engine: Engine) -> bool:
     """Whether the engine runs as the caller, so that root inside a container is the caller outside."""
+    if engine.address.socket is not None and listener_of(engine.address.socket)[1] == 0:
+        return False  # asked for quicker than what it says of itself
     with engine_errors(engine.address):
-        options = engine.client.info().get("SecurityOptions") or []
-    return any("rootless" in str(option) for option in options)
+        information = engine.client.info()
+    # Docker says it among the security options, Podman by itself.
+    options = information.get("SecurityOptions") or []
+    return information.get("Rootless") is True or any("rootless" in str(option) for option in options)
 
 
 def shares_folders(engine: Engine, image: str, scratch: Path) -> bool:
@@ -182,14 +199,28 @@ def shares_folders(engine: Engine, image: str, scratch: Path) -> bool:
 
     ``image`` is one that the engine has; a folder that nobody knows the name of is made in ``scratch`` for a while.
     """
-    if engine.address.socket is not None and not _in_container():
+    if engine.address.socket is not None and listener_of(engine.address.socket)[0] in _ENGINE_PROGRAMS:
         return True
+    # On another machine; or behind a socket that was forwarded, or mounted into the container that mlproj is in.
     return _sees(engine, image, scratch)
 
 
-def _in_container() -> bool:
-    # There the socket may be the outer machine's, mounted, which knows other folders.
-    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
+def listener_of(path: Path) -> tuple[str | None, int | None]:
+    """The program that made a socket, if it is one of this machine as this process sees it, and the user it runs as."""
+    import socket
+    import struct
+
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None, None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(str(path))
+            found = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        process, user, _ = struct.unpack("3i", found)
+        # Of another machine's or an outer container's processes the number is 0.
+        return (Path(f"/proc/{process}/comm").read_text().strip() if process else None), user
+    except OSError:
+        return None, None
 
 
 def _sees(engine: Engine, image: str, scratch: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlproj.environments.environment import Policy, Report
+from mlproj.environments.environment import Report
 from mlproj.environments.images import pulls
 from mlproj.environments.images.decision import foresee_locked, look_up
 from mlproj.environments.images.engine import connect
@@ -64,7 +64,7 @@ def lock(
                 report(f"{one_line(one.reference)} is on this machine only: the lock holds for no other")
             return found, False
 
-        after = foresee_locked(engine, wanted, name, folder, Policy(), obtain)
+        after = foresee_locked(engine, wanted, name, folder, obtain)
         if unknown := names - seen:
             raise UsageError(
                 f"the environment has no image `{one_line(min(unknown))}` to upgrade",
@@ -87,6 +87,7 @@ def _result(path: Path, before: Locked | None, after: Locked, written: bool) -> 
         changed={image: (old[image], pinned) for image, pinned in new.items() if image in old and old[image] != pinned},
         package_count=len(new),
         written=written,
+        unit="image",
     )
 
 

@@ -47,7 +47,6 @@ def ssh_client(url: str) -> Any:
     # paramiko, which the library wants for ssh, knows nothing of the caller's ssh configuration and agents.
     client = docker.APIClient(base_url="unix:///ssh", version="1.30", timeout=_CONNECT_SECONDS)
     client.mount("http+docker://", Adapter("http+unix:///ssh", _CONNECT_SECONDS))
-    client._version = client._retrieve_server_version()
     return client
 
 

@@ -37,7 +37,7 @@ class Wanted:
 
     @property
     def exact(self) -> str:
-        """The reference to ask the engine for: the one pinned, when one is."""
+        """The reference to ask the engine for: the one pinned, when one is by its digest."""
         if self.digest is None:
             return self.reference
         return parse_reference(self.reference).pinned(self.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,11 @@ class Reference:
         if self.digest is not None:
             return self.pinned(self.digest)
         return f"{self.repository}:{self.tag}"
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text can be an image's reference: it is a part of the paths that the engine is asked by."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", text) is not None and ".." not in text
 
 
 def parse_reference(text: str) -> Reference:
