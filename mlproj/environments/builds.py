@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.environments.environment import Report
+from mlproj.errors import EnvironmentBuildError
 from mlproj.locks import HeldLock, try_exclusive, try_shared, wait_exclusive
 
 RECORD = "environment.json"
@@ -168,3 +169,12 @@ def is_in_use(cache: Path, key: str) -> bool:
         return False
     finally:
         held_build.release()
+
+
+def cache_error(cache: Path, error: OSError) -> EnvironmentBuildError:
+    """The error for a cache that cannot be read or written: a full disk, missing rights."""
+    at = f": {error.filename}" if error.filename else ""
+    return EnvironmentBuildError(
+        f"the environment could not be prepared: {error.strerror or error}{at}",
+        hint=f"environments are kept in {cache} (set MLPROJ_CACHE for another place)",
+    )

@@ -12,7 +12,7 @@ from mlproj.environments.environment import Environment, Policy, Report
 from mlproj.environments.recall import Recollection, question, recall
 from mlproj.environments.scratch import scratch_folder, sweep
 from mlproj.environments.settings import settings_digest, uv_variables
-from mlproj.errors import EnvironmentBuildError, UsageError
+from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text
 from mlproj.locations import cache_folder
 
@@ -37,7 +37,7 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
         ready = None if policy.refresh else _recalled(cache, asked, folder, policy, report)
         return ready or _prepare_cold(cache, asked, wanted, name, folder, policy, report)
     except OSError as error:
-        raise _cache_error(cache, error) from error
+        raise builds.cache_error(cache, error) from error
 
 
 def _prepare_cold(
@@ -79,14 +79,6 @@ def _wanted(spec: EnvironmentSpec) -> Conda:
 
 def _variables(request: Request) -> dict[str, str]:
     return {**request.declared.variables, **request.spec.variables}
-
-
-def _cache_error(cache: Path, error: OSError) -> EnvironmentBuildError:
-    at = f": {error.filename}" if error.filename else ""
-    return EnvironmentBuildError(
-        f"the environment could not be prepared: {error.strerror or error}{at}",
-        hint=f"environments are kept in {cache} (set MLPROJ_CACHE for another place)",
-    )
 
 
 def _recalled(cache: Path, asked: str, folder: Path, policy: Policy, report: Report) -> Environment | None:
@@ -207,7 +199,7 @@ def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) 
             decision = decision or resolution.remembered(request, notice) or resolution.resolve(request, notice)
             key = resolution.environment_key(request, decision)
     except OSError as error:
-        raise _cache_error(cache, error) from error
+        raise builds.cache_error(cache, error) from error
     place = builds.environment_folder(cache, key)
     python = next((each.version for each in decision.packages if each.name == "python"), None)
     return EnvironmentPlan(
@@ -233,9 +225,8 @@ def lock(
     report: Report,
 ) -> LockResult:
     """Write the lock beside the manifest. Raises as ``environments.lock``."""
-    from mlproj.environments.kind import LockResult
+    from mlproj.environments.kind import write_lock
     from mlproj.environments.prefixes import lockfile, resolution
-    from mlproj.files import write_atomically
 
     cache = cache_folder()
     try:
@@ -245,26 +236,9 @@ def lock(
             )
             document = resolution.make_lock(request, upgrade, upgrade_packages)
             before = lockfile.versions(request.lock) if request.lock else {}
-            after = lockfile.versions(document)
-            text = lockfile.dump_lock(document)
-            path = request.lock_path
-            written = not path.is_file() or path.read_bytes() != text.encode()
-            if written:
-                write_atomically(path, text)
+            return write_lock(request.lock_path, lockfile.dump_lock(document), before, lockfile.versions(document))
     except OSError as error:
-        raise _cache_error(cache, error) from error
-    return LockResult(
-        path=path,
-        added={package: version for package, version in after.items() if package not in before},
-        removed={package: version for package, version in before.items() if package not in after},
-        changed={
-            package: (before[package], version)
-            for package, version in after.items()
-            if package in before and before[package] != version
-        },
-        package_count=len(after),
-        written=written,
-    )
+        raise builds.cache_error(cache, error) from error
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

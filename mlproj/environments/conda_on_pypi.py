@@ -14,8 +14,8 @@ _NOT_PYTHON = re.compile(
     r"|vc$|vs\d|ca-certificates|openssl|openjdk|nodejs|git$|git-lfs|make$|m2-|msys2|tk$|xz$|zlib$|zstd$|sqlite$|readline|ncurses"
     r"|bzip2|freetype|jpeg|ffmpeg|graphviz$|boost|hdf5|nomkl|intel-openmp|pytorch-cuda|pytorch-mutex|cpuonly|conda$|mamba$|java)"
 )
-# The same package under another name there.
-_RENAMED = {
+# Conda's names of Python packages that are called otherwise there.
+NAMES_ON_PYPI = {
     "pytorch": "torch",
     "pytorch-cpu": "torch",
     "pytorch-gpu": "torch",
@@ -27,6 +27,7 @@ _RENAMED = {
     "python-graphviz": "graphviz",
     "tensorflow-gpu": "tensorflow",
     "msgpack-python": "msgpack",
+    "importlib_metadata": "importlib-metadata",
 }
 _SPECIFICATION = re.compile(
     r"(?:[\w./-]+::)?(?P<name>[\w.-]+)\s*(?P<version>[=<>!~][^\s\[]*)?(?P<build>[\s=].*)?(?:\[.*\])?"
@@ -49,8 +50,8 @@ def virtualenv_of(conda: Conda) -> tuple[Virtualenv, tuple[str, ...]]:
             left_out.append(dependency)
         elif name == "python":
             python = _python(matched["version"])
-        elif normalised_name(_RENAMED.get(name, name)) not in named:
-            taken.append(_RENAMED.get(name, name) + _version(matched["version"]))
+        elif normalised_name(NAMES_ON_PYPI.get(name, name)) not in named:
+            taken.append(NAMES_ON_PYPI.get(name, name) + _version(matched["version"]))
     told = [f"{one_line(conda.file or 'conda')}: a virtualenv is made of the conda environment"]
     told += [f"from PyPI: {', '.join(map(one_line, taken))}"] if taken else []
     told += [f"left out, as no Python packages: {', '.join(map(one_line, left_out))}"] if left_out else []

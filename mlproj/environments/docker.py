@@ -44,7 +44,7 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
                 built.held.release()
             raise
     except OSError as error:
-        raise _cache_error(cache, error) from error
+        raise builds.cache_error(cache, error) from error
     lock_text = decision.lock_text(chosen)
     return Environment(
         kind="docker",
@@ -67,14 +67,6 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
 def _wanted(spec: EnvironmentSpec) -> Docker:
     assert spec.docker is not None
     return spec.docker
-
-
-def _cache_error(cache: Path, error: OSError) -> EnvironmentBuildError:
-    at = f": {error.filename}" if error.filename else ""
-    return EnvironmentBuildError(
-        f"the environment could not be prepared: {error.strerror or error}{at}",
-        hint=f"environments are kept in {cache} (set MLPROJ_CACHE for another place)",
-    )
 
 
 def _built(engine: Engine, chosen: Decision, cache: Path, report: Report) -> tuple[builds.Built, Image]:

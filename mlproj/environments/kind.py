@@ -49,6 +49,28 @@ class LockResult:
     unit: str = "package"
 
 
+def write_lock(
+    path: Path, text: str, before: Mapping[str, str], after: Mapping[str, str], unit: str = "package"
+) -> LockResult:
+    """Write a lock's file, unless it reads so already. ``before`` and ``after`` are what the two locks pin."""
+    from mlproj.files import write_atomically
+
+    written = not path.is_file() or path.read_bytes() != text.encode()
+    if written:
+        write_atomically(path, text)
+    return LockResult(
+        path=path,
+        added={name: pinned for name, pinned in after.items() if name not in before},
+        removed={name: pinned for name, pinned in before.items() if name not in after},
+        changed={
+            name: (before[name], pinned) for name, pinned in after.items() if name in before and before[name] != pinned
+        },
+        package_count=len(after),
+        written=written,
+        unit=unit,
+    )
+
+
 class Kind(Protocol):
     """What the module of one kind of environment offers."""
 

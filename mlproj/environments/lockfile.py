@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -157,9 +157,9 @@ def staleness(document: Document, declared: Declared, python: str | None, folder
             for line in declared.requirements
             if (name := package_name(line)) is not None and ";" not in line and name not in locked
         ]
-    reasons = _differences("", table.get("requirements", []), declared.requirements)
-    reasons += _differences("constraint ", table.get("constraints", []), declared.constraints)
-    reasons += _differences("option ", table.get("options", []), declared.options)
+    reasons = differences("", table.get("requirements", []), declared.requirements)
+    reasons += differences("constraint ", table.get("constraints", []), declared.constraints)
+    reasons += differences("option ", table.get("options", []), declared.options)
     if table.get("python") != python:
         reasons.append(f"python changed: `{one_line(table.get('python'))}` → `{one_line(python)}`")
     if not reasons:
@@ -177,20 +177,27 @@ def is_from_elsewhere(document: Document) -> bool:
     return not isinstance(document.get("tool", {}).get("mlproj"), dict)
 
 
-def _differences(kind: str, before: Any, after: Sequence[str]) -> list[str]:
+def differences(
+    what: str, before: Any, after: Sequence[str], name_of: Callable[[str], str | None] = package_name
+) -> list[str]:
+    """How two lists of requirements differ, each difference in words that begin with ``what``.
+
+    Two lines of which ``name_of`` gives the same name are one that changed.
+    """
     before = [line for line in before if isinstance(line, str)] if isinstance(before, list) else []
     removed = [line for line in before if line not in after]
-    added = [line for line in after if line not in before]
     reasons = []
-    for line in added:
-        name = package_name(line)
-        earlier = next((old for old in removed if name is not None and package_name(old) == name), None)
+    for line in after:
+        if line in before:
+            continue
+        name = name_of(line)
+        earlier = next((old for old in removed if name is not None and name_of(old) == name), None)
         if earlier is None:
-            reasons.append(f"{kind}added: `{one_line(line)}`")
+            reasons.append(f"{what}added: `{one_line(line)}`")
         else:
             removed.remove(earlier)
-            reasons.append(f"{kind}changed: `{one_line(earlier)}` → `{one_line(line)}`")
-    return reasons + [f"{kind}removed: `{one_line(line)}`" for line in removed]
+            reasons.append(f"{what}changed: `{one_line(earlier)}` → `{one_line(line)}`")
+    return reasons + [f"{what}removed: `{one_line(line)}`" for line in removed]
 
 
 def only_hashed(document: Document, hashes: Mapping[str, frozenset[str]], *, all_hashed: bool) -> Document:

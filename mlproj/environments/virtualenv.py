@@ -34,7 +34,7 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
         ready = None if policy.refresh else _recalled(cache, asked, wanted, folder, policy, report)
         return ready or _prepare_cold(cache, asked, wanted, name, folder, policy, report)
     except OSError as error:
-        raise _cache_error(cache, error) from error
+        raise builds.cache_error(cache, error) from error
 
 
 def _prepare_cold(
@@ -91,14 +91,6 @@ def _prepare_cold(
 def _wanted(spec: EnvironmentSpec) -> Virtualenv:
     assert spec.virtualenv is not None
     return spec.virtualenv
-
-
-def _cache_error(cache: Path, error: OSError) -> EnvironmentBuildError:
-    at = f": {error.filename}" if error.filename else ""
-    return EnvironmentBuildError(
-        f"the environment could not be prepared: {error.strerror or error}{at}",
-        hint=f"environments are kept in {cache} (set MLPROJ_CACHE for another place)",
-    )
 
 
 def _recalled(
@@ -234,7 +226,7 @@ def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) 
             decision = decision or resolution.remembered(request, notice) or resolution.resolve(request, notice)
             key = resolution.environment_key(request, decision.document)
     except OSError as error:
-        raise _cache_error(cache, error) from error
+        raise builds.cache_error(cache, error) from error
     place = builds.environment_folder(cache, key)
     return EnvironmentPlan(
         kind="virtualenv",
@@ -260,8 +252,7 @@ def lock(
 ) -> LockResult:
     """Write the lock beside the manifest. Raises as ``environments.lock``."""
     from mlproj.environments import lockfile, resolution
-    from mlproj.environments.kind import LockResult
-    from mlproj.files import write_atomically
+    from mlproj.environments.kind import write_lock
 
     cache = cache_folder()
     try:
@@ -271,26 +262,9 @@ def lock(
             )
             document = resolution.make_lock(request, upgrade, upgrade_packages)
             before = lockfile.versions(request.lock) if request.lock else {}
-            after = lockfile.versions(document)
-            text = lockfile.dump_lock(document)
-            path = request.lock_path
-            written = not path.is_file() or path.read_bytes() != text.encode()
-            if written:
-                write_atomically(path, text)
+            return write_lock(request.lock_path, lockfile.dump_lock(document), before, lockfile.versions(document))
     except OSError as error:
-        raise _cache_error(cache, error) from error
-    return LockResult(
-        path=path,
-        added={package: version for package, version in after.items() if package not in before},
-        removed={package: version for package, version in before.items() if package not in after},
-        changed={
-            package: (before[package], version)
-            for package, version in after.items()
-            if package in before and before[package] != version
-        },
-        package_count=len(after),
-        written=written,
-    )
+        raise builds.cache_error(cache, error) from error
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

@@ -18,9 +18,9 @@ from mlproj.environments.images.lockfile import (
 )
 from mlproj.environments.images.pulls import Wanted
 from mlproj.environments.images.references import Image, parse_reference
-from mlproj.environments.kind import LockResult
+from mlproj.environments.kind import LockResult, write_lock
 from mlproj.errors import UsageError
-from mlproj.files import sha256_of_text, write_atomically
+from mlproj.files import sha256_of_text
 from mlproj.locations import cache_folder
 from mlproj.locks import exclusive
 from mlproj.manifest.models import Docker
@@ -71,24 +71,11 @@ def lock(
                 hint="its images are " + ", ".join(one_line(each) for each in sorted(seen)),
             )
         text = dump_lock(with_environment(environments, after))
-        written = not path.is_file() or path.read_bytes() != text.encode()
-        if written:
-            write_atomically(path, text)
-    return _result(path, before, after, written)
+        return write_lock(path, text, _pinned(before), _pinned(after), unit="image")
 
 
-def _result(path: Path, before: Locked | None, after: Locked, written: bool) -> LockResult:
-    old = {pin.image: _short(pin.identity) for pin in (before.pins if before is not None else ())}
-    new = {pin.image: _short(pin.identity) for pin in after.pins}
-    return LockResult(
-        path=path,
-        added={image: pinned for image, pinned in new.items() if image not in old},
-        removed={image: pinned for image, pinned in old.items() if image not in new},
-        changed={image: (old[image], pinned) for image, pinned in new.items() if image in old and old[image] != pinned},
-        package_count=len(new),
-        written=written,
-        unit="image",
-    )
+def _pinned(locked: Locked | None) -> dict[str, str]:
+    return {pin.image: _short(pin.identity) for pin in locked.pins} if locked is not None else {}
 
 
 def _short(identity: str) -> str:

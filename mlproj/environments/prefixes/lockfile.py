@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.environments.credentials import without_credentials
+from mlproj.environments.lockfile import differences
 from mlproj.environments.prefixes.declaration import Declared
 from mlproj.environments.prefixes.tokens import without_secrets
 from mlproj.errors import EnvironmentBuildError
@@ -183,14 +184,14 @@ def staleness(document: Document, declared: Declared, pip_digests: Mapping[str, 
     if before is None:
         return _staleness_by_conda_lock(document, declared, scratch)
     now = declaration_of(declared, pip_digests)
-    reasons = _differences("channel ", before.get("channels"), now["channels"])
+    reasons = differences("channel ", before.get("channels"), now["channels"], _name)
     for key, kind in (("dependencies", ""), ("pip", "pip: ")):
         old = before.get(key) if isinstance(before.get(key), dict) else {}
         assert isinstance(old, dict)
         for platform in dict.fromkeys([*old, *now[key]]):
             where = kind if platform == "all" else f"{kind}{platform}: "
-            reasons += _differences(where, old.get(platform), now[key].get(platform, []))
-    reasons += _differences("platform ", before.get("platforms"), now["platforms"])
+            reasons += differences(where, old.get(platform), now[key].get(platform, []), _name)
+    reasons += differences("platform ", before.get("platforms"), now["platforms"], _name)
     if before.get("channels") != now["channels"] and not reasons:
         reasons.append("the order of the channels changed")
     for key in ("virtual-packages", "pip-repositories", "category", "pip-files"):
@@ -198,22 +199,6 @@ def staleness(document: Document, declared: Declared, pip_digests: Mapping[str, 
             said = {"pip-files": "what the files of the `pip:` part say"}.get(key, f"`{key}`")
             reasons.append(f"{said} changed")
     return reasons
-
-
-def _differences(kind: str, before: Any, after: Sequence[str]) -> list[str]:
-    before = [line for line in before if isinstance(line, str)] if isinstance(before, list) else []
-    removed = [line for line in before if line not in after]
-    reasons = []
-    for line in after:
-        if line in before:
-            continue
-        earlier = next((old for old in removed if _name(old) == _name(line)), None)
-        if earlier is None:
-            reasons.append(f"{kind}added: `{one_line(line)}`")
-        else:
-            removed.remove(earlier)
-            reasons.append(f"{kind}changed: `{one_line(earlier)}` → `{one_line(line)}`")
-    return reasons + [f"{kind}removed: `{one_line(line)}`" for line in removed]
 
 
 def _name(line: str) -> str:

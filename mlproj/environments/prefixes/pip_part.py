@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.environments import lockfile as pylock
+from mlproj.environments.conda_on_pypi import NAMES_ON_PYPI
 from mlproj.environments.credentials import credentials_in, with_credentials, without_credentials
 from mlproj.environments.environment import Report, own_python
 from mlproj.environments.prefixes.lockfile import Locked
@@ -28,27 +29,13 @@ _PLATFORMS = {
     "win-64": "x86_64-pc-windows-msvc",
 }
 _NEWEST_MANYLINUX = 40
-# What conda has under another name than PyPI, where that is a Python package that others need.
-_NAMES_ON_PYPI = {
-    "pytorch": "torch",
-    "pytorch-cpu": "torch",
-    "pytorch-gpu": "torch",
-    "matplotlib-base": "matplotlib",
-    "opencv": "opencv-python",
-    "py-opencv": "opencv-python",
-    "py-xgboost": "xgboost",
-    "pytables": "tables",
-    "python-graphviz": "graphviz",
-    "msgpack-python": "msgpack",
-    "importlib_metadata": "importlib-metadata",
-}
 
 
 def provided_by_conda(packages: Iterable[Locked], part: PipPart) -> list[str]:
     """The names on PyPI of conda's Python packages, but for those that the ``pip:`` part asks for itself."""
     asked = {package_name(line) for line in part.requirements}
     names = {
-        normalised_name(_NAMES_ON_PYPI.get(each.name, each.name))
+        normalised_name(NAMES_ON_PYPI.get(each.name, each.name))
         for each in packages
         if each.manager == "conda" and ("python" in each.requires or "python_abi" in each.requires)
     }
