@@ -174,6 +174,9 @@ def _words(value: Any) -> Any:
         raise PydanticCustomError("words", "words that a shell could split: {why}", {"why": str(error)}) from None
 
 
+Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$")]
+
+
 class DockerBuild(Section):
     """An image to be built from the project."""
 
@@ -185,6 +188,8 @@ class DockerBuild(Section):
     """Build arguments. They stay readable in the image: no secrets here."""
     target: PlainValue | None = None
     """The stage to stop at."""
+    platform: Platform | None = None
+    """The platform to build for, such as `linux/amd64`. By default the engine's own."""
     secrets: list[VariableName] = []
     """Variables of the caller's environment to be had by `RUN --mount=type=secret,id=NAME`; they stay in no layer."""
 
@@ -216,7 +221,7 @@ class Docker(Section):
         BeforeValidator(_names_and_pairs, json_schema_input_type=dict[str, str | None] | list[str]),
     ] = []
     """Variables: a mapping (`null` copies the caller's), or a list of `NAME` and `NAME=value`."""
-    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$")] | None = None
+    platform: Platform | None = None
     """The image's platform, such as `linux/amd64`. By default the engine's own."""
     gpus: (
         Annotated[
@@ -264,6 +269,8 @@ class Docker(Section):
         if (self.image is None) == (self.build is None):
             found = {} if self.image is None else {"key": "build"}
             raise PydanticCustomError("one_source", "one of `image` and `build`", found)
+        if self.build is not None and self.build.platform is not None and self.platform is not None:
+            raise PydanticCustomError("one_source", "`platform` once: here, or under `build`", {"key": "platform"})
         return self
 
 

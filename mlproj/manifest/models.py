@@ -229,4 +229,10 @@ def _specification(mapping: Mapping[str, Any]) -> EnvironmentSpec:
 
 
 def _docker(build: Mapping[str, Any] | None = None, **fields: Any) -> Docker:
-    return Docker(build=None if build is None else DockerBuild(**build), **fields)
+    if build is None:
+        return Docker(**fields)
+    # To build for a platform and to run on it is one thing.
+    platform = {"platform": build["platform"]} if build.get("platform") else {}
+    return Docker(
+        build=DockerBuild(**{key: each for key, each in build.items() if key != "platform"}), **{**fields, **platform}
+    )

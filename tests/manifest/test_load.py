@@ -81,6 +81,11 @@ entry_points:
         ("environment: {conda: {file: ../e.yml}}\n" + COMMAND, ":1:29:", "a path inside the project's folder"),
         ("environment: {docker: {}}\n" + COMMAND, ":1:23:", "one of `image` and `build`"),
         ("environment: {docker: {image: x, build: .}}\n" + COMMAND, ":1:34:", "one of `image` and `build`"),
+        (
+            "environment: {docker: {platform: a/b, build: {platform: a/b}}}\n" + COMMAND,
+            ":1:24:",
+            "`platform` once",
+        ),
         ("environment: {docker: {image: -x}}\n" + COMMAND, ":1:31:", "an image such as"),
         ("environment: {docker: {build: {contex: .}}}\n" + COMMAND, ":1:32:", "Did you mean `context`?"),
         ("environment: {docker: {image: x, memory: 8q}}\n" + COMMAND, ":1:42:", "a size such as"),
@@ -326,3 +331,12 @@ def test_any_tree_is_a_manifest_or_findings(
         load_checked(folder)
     except ManifestError as error:
         assert "\x1b" not in str(error)
+
+
+def test_a_platform_to_build_for_is_the_platform_to_run_on(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "mlproj.yaml").write_text(
+        "environment: {docker: {build: {context: ., platform: linux/arm64}}}\n" + COMMAND
+    )
+    spec = load_manifest(tmp_path).manifest.environment
+    assert spec.docker.platform == "linux/arm64"
