@@ -26,6 +26,8 @@ RUN_LABEL = "mlproj.run"
 STORE_LABEL = "mlproj.store"
 FILES_AT = "/mlproj"
 METRICS_AT = f"{FILES_AT}/metrics.jsonl"
+# After the grace period the client kills the container, and has this time to see to what it left.
+_MARGIN_S = 20.0
 _FINDINGS = "container.json"
 _FATAL = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
 
@@ -34,10 +36,12 @@ _FATAL = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SI
 class Findings:
     """What the client knows of its container's end.
 
-    ``failed`` says why the command could not be run at all, and what to do; ``crash`` is the traceback of a bug.
+    ``failed`` says why the command could not be run at all, and what to do; ``not_brought_back`` what of its files an
+    engine elsewhere still had; ``crash`` is the traceback of a bug.
     """
 
     failed: Sequence[str | None] | None = None
+    not_brought_back: Sequence[str] = ()
     crash: str | None = None
     out_of_memory: bool = False
     lost: str | None = None
@@ -66,7 +70,7 @@ def waiting_client(channel: int, grace_s: float, caller: Mapping[str, str]) -> P
     """
     argv = [sys.executable, "-m", "mlproj.execution.container_client", str(channel)]
     # `-m` looks for modules where it runs: not in the project.
-    return Plan(argv, Path(__file__).parents[2], caller, grace_s)
+    return Plan(argv, Path(__file__).parents[2], caller, grace_s, margin_s=_MARGIN_S)
 
 
 def within(
@@ -92,6 +96,8 @@ def within(
         "name": f"mlproj-{run_id}",
         "labels": {RUN_LABEL: run_id, STORE_LABEL: label_of_store(folder.parent.parent)},
         "store": str(folder.parent.parent),
+        "runner": os.getpid(),
+        "grace_s": client.grace_s,
         "findings": str(folder / _FINDINGS),
     }
     # Through a pipe: no secret is written to a file or shown in a list of processes.
@@ -125,6 +131,9 @@ def explained(outcome: Outcome, run_id: str, folder: Path, memory: str | None) -
     if findings.out_of_memory and outcome.exit_status != 0:
         limit = f", of which it may have {memory}" if memory else ""
         return replace(outcome, reason=f"out of memory{limit}: the kernel killed it")
+    if findings.not_brought_back and outcome.status == "finished":
+        reason = f"not all that it left could be brought back: {'; '.join(findings.not_brought_back)}"
+        return replace(outcome, status="failed", exit_status=1, reason=reason)
     if outcome.status == "failed" and outcome.exit_status - 128 in _FATAL:
         # An engine gives the shell's number for a signal, and cannot tell it from the same exit status.
         return replace(outcome, status="killed", reason=f"by {signal.Signals(outcome.exit_status - 128).name}")

@@ -14,30 +14,43 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker.errors
-from docker.types import Mount
+from docker.types import LogConfig, Mount
 from docker.utils.socket import frames_iter
 
 from mlproj.environments.images.engine import connect_to, explanation
 from mlproj.errors import MlprojError
 from mlproj.execution.container import RUN_LABEL, STORE_LABEL, Findings, write_findings
-from mlproj.execution.container_files import ENGINE_TROUBLE, Copies, foreign_files, give_back, volume_name
+from mlproj.execution.container_files import (
+    ENGINE_TROUBLE,
+    Copies,
+    foreign_files,
+    give_back,
+    volume_name,
+    writable_folders,
+)
 from mlproj.locks import try_shared
 from mlproj.runs.layout import live_files
 from mlproj.text import one_line
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+_GRACE_ALONE_S = 3.0
 _WATCHED = {*_PASSED_ON, signal.SIGPIPE, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH}
 _COULD_NOT_RUN = 125
-# Bytes of the output that are looked at for what tini, the init that engines put before a command, says of one that it
-# cannot start.
-_LAST = 2000
-_INITS_REFUSAL = re.compile(rb"\[FATAL tini \(\d+\)\] exec .* failed: (.*?)\r?\n\Z", re.DOTALL)
+_REMOVAL_S = 0.3
+# All that there is to read when tini, the init that engines put before a command, cannot start it.
+_INITS_REFUSAL = re.compile(rb"\[FATAL tini \(\d+\)\] exec (.*) failed: (.*?)\r?\n", re.DOTALL)
+_LONGEST_REFUSAL = 4000
+# What the engine says of a program that is not there.
+_ENGINES_REFUSAL = re.compile(r'exec: \\?"(.+?)\\?": (?:stat .*?: )?(.*?)(?:: unknown)?$')
 
 
 class _NotRunError(Exception):
@@ -94,16 +107,16 @@ def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, 
     tty = os.isatty(1) and os.isatty(2)
     caller = f"{os.getuid()}:{os.getgid()}"
     # Before it runs, what is there of others is none of its doing.
-    foreign = foreign_files(order["own_volumes"][0]["source"]) if order["user"] != caller else None
+    foreign = foreign_files(writable_folders(order).values()) if order["user"] != caller else None
     identifier = _create(client, order, argv, tty)
     try:
         copies = None if order["shares_folders"] else Copies(client, identifier, order)
         if copies is not None:
             copies.send()
         stream = client.attach_socket(identifier, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1, "logs": 0})
-        _start(client, identifier, argv)
+        _start(client, identifier)
         usage = _Usage()
-        _in_background(_pass_signals, order["engine"], identifier, tty)
+        _in_background(_pass_signals, order, identifier, tty)
         _in_background(usage.watch, order["engine"], identifier)
         _in_background(_end_orphans, order["engine"], Path(order["store"]), order["labels"])
         if copies is not None:
@@ -112,14 +125,13 @@ def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, 
             if tty:
                 _resize(client, identifier)
             _in_background(_feed, stream)
-            last = _pass_output(client, identifier, stream, tty)
+            said = _pass_output(client, identifier, stream, tty)
             status, findings = _ended(client, identifier, usage)
-        if status in (126, 127) and (refusal := _INITS_REFUSAL.search(last)):
-            raise _not_there(argv, refusal[1].decode(errors="replace"))
-        notices = copies.fetch() if copies is not None else []
-        if copies is None and foreign is not None:
-            notices += give_back(client, order, foreign)
-        return status, replace(findings, notices=notices)
+        if status in (126, 127) and (refusal := _INITS_REFUSAL.fullmatch(said)):
+            raise _not_there(*(part.decode(errors="replace") for part in refusal.groups()))
+        if copies is not None:
+            return status, replace(findings, not_brought_back=copies.fetch())
+        return status, replace(findings, notices=give_back(client, order, foreign) if foreign is not None else [])
     finally:
         with contextlib.suppress(*ENGINE_TROUBLE):
             client.remove_container(identifier, force=True, v=True)
@@ -149,7 +161,8 @@ def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) 
     ]  # fmt: skip
     if order["home"] is not None:
         host["tmpfs"] = {order["home"]: "mode=1777,exec"}
-    variables = {"TINI_KILL_PROCESS_GROUP": "1", **order["variables"]}
+    home = {"HOME": order["home"]} if order["home"] is not None else {}
+    variables = {"TINI_KILL_PROCESS_GROUP": "1", **home, **order["variables"]}
     try:
         created = client.create_container(
             order["image"],
@@ -162,8 +175,11 @@ def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) 
             stdin_open=True,
             working_dir=order["workdir"],
             entrypoint=order["entrypoint"],
-            ports=[each.rpartition(":")[2] for each in order["ports"]] or None,
-            host_config=client.create_host_config(init=order["init"], mounts=mounts, **host),
+            ports=[(int(port), protocol) for port, _, protocol in (each.partition("/") for each in order["ports"])],
+            # The log is mlproj's: the engine's own would cost the time and the disk once more.
+            host_config=client.create_host_config(
+                init=order["init"], mounts=mounts, log_config=LogConfig(type="none"), **host
+            ),
             **more,
         )
     except docker.errors.APIError as error:
@@ -171,21 +187,21 @@ def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) 
     return str(created["Id"])
 
 
-def _start(client: Any, identifier: str, argv: Sequence[str]) -> None:
+def _start(client: Any, identifier: str) -> None:
     try:
         client.start(identifier)
     except docker.errors.APIError as error:
         text = one_line(explanation(error))
         if "docker-init" in text:
             raise _NoInitError from None
-        if "executable file not found" in text or "no such file or directory" in text.lower():
-            raise _not_there(argv, "No such file or directory") from None
+        if refusal := _ENGINES_REFUSAL.search(text):
+            raise _not_there(refusal[1], refusal[2]) from None
         raise _refused(error, "the container could not be started") from None
 
 
-def _not_there(argv: Sequence[str], why: str) -> _NotRunError:
+def _not_there(program: str, why: str) -> _NotRunError:
     return _NotRunError(
-        f"the command `{one_line(argv[0])}` cannot be run in the image: {one_line(why)}",
+        f"the command `{one_line(program)}` cannot be run in the image: {one_line(why)}",
         "It has to be a program of the image, or a file of the project that may be executed.",
     )
 
@@ -195,16 +211,17 @@ def _refused(error: docker.errors.APIError, what: str) -> _NotRunError:
 
 
 def _pass_output(client: Any, identifier: str, stream: Any, tty: bool) -> bytes:
-    """Write on what the container writes, and give the last of it.
+    """Write on what the container writes, and give the beginning of it.
 
     When nobody reads any more the command is told to end, as SIGPIPE would have it.
     """
     gone: set[int] = set()
-    last = b""
+    said = b""
     try:
         for number, chunk in frames_iter(stream, tty):
             descriptor = 2 if number == 2 and not tty else 1
-            last = (last + chunk)[-_LAST:] if len(chunk) < _LAST else chunk[-_LAST:]
+            if len(said) < _LONGEST_REFUSAL:
+                said += chunk[:_LONGEST_REFUSAL]
             if descriptor in gone:
                 continue
             rest = memoryview(chunk)
@@ -217,7 +234,7 @@ def _pass_output(client: Any, identifier: str, stream: Any, tty: bool) -> bytes:
                     client.kill(identifier, signal="SIGTERM")
     except OSError:  # the engine has gone: what became of the container is asked next
         pass
-    return last
+    return said
 
 
 def _feed(stream: Any) -> None:
@@ -234,24 +251,47 @@ def _feed(stream: Any) -> None:
         return
 
 
-def _pass_signals(engine: str, identifier: str, tty: bool) -> None:
-    """Hand signals to the container; a suspended client's container is paused."""
+def _pass_signals(order: dict[str, Any], identifier: str, tty: bool) -> None:
+    """Hand signals to the container, and have it killed when it has not ended by one; a suspended client pauses it."""
     while True:
         number = signal.sigwait(_WATCHED)
-        # An engine that cannot be told: after the grace period this process is killed.
-        with contextlib.suppress(*ENGINE_TROUBLE), contextlib.closing(connect_to(engine).client) as client:
-            if number == signal.SIGWINCH:
-                if tty:
-                    _resize(client, identifier)
-            elif number == signal.SIGTSTP:
-                client.pause(identifier)
-                os.kill(os.getpid(), signal.SIGSTOP)
-            elif number == signal.SIGCONT:
-                client.unpause(identifier)
-            else:
-                # Most programs ignore SIGPIPE, since a write that fails tells them; here none does.
-                passed = signal.SIGTERM if number == signal.SIGPIPE else number
-                client.kill(identifier, signal=int(passed))
+        if number in _ENDING:
+            # Without its mlproj there is no reason to wait long.
+            grace_s = order["grace_s"] if _is_there(order["runner"]) else min(order["grace_s"], _GRACE_ALONE_S)
+            killing = threading.Timer(grace_s, _tell, (order, partial(_kill, identifier, int(signal.SIGKILL))))
+            killing.daemon = True
+            killing.start()
+        if number == signal.SIGTSTP:
+            _tell(order, lambda client: client.pause(identifier))
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif number == signal.SIGCONT:
+            _tell(order, lambda client: client.unpause(identifier))
+        elif number != signal.SIGWINCH:
+            # Most programs ignore SIGPIPE, since a write that fails tells them; here none does.
+            passed = int(signal.SIGTERM if number == signal.SIGPIPE else number)
+            _tell(order, partial(_kill, identifier, passed))
+        elif tty:
+            _tell(order, lambda client: _resize(client, identifier))
+
+
+def _kill(identifier: str, number: int, client: Any) -> None:
+    client.kill(identifier, signal=number)
+
+
+def _tell(order: dict[str, Any], action: Callable[[Any], object]) -> None:
+    # An engine that cannot be told: after the grace period this process is killed.
+    with contextlib.suppress(*ENGINE_TROUBLE), contextlib.closing(connect_to(order["engine"]).client) as client:
+        action(client)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _end_orphans(engine: str, store: Path, labels: dict[str, str]) -> None:
@@ -319,6 +359,10 @@ def _ended(client: Any, identifier: str, usage: _Usage) -> tuple[int, Findings]:
     try:
         status = int(client.wait(identifier, timeout=None)["StatusCode"])
         state = client.inspect_container(identifier)["State"]
+        if status == 128 + signal.SIGKILL and not state.get("OOMKilled"):
+            # One that is removed is killed first, and is gone a moment later.
+            time.sleep(_REMOVAL_S)
+            client.inspect_container(identifier)
     except docker.errors.NotFound:
         return 137, Findings(lost="its container was removed while it ran", **used)
     except ENGINE_TROUBLE:

@@ -14,7 +14,8 @@ Status = Literal["finished", "failed", "killed"]
 class Plan:
     """A command with everything around it. ``secrets`` are texts that the stored log must not hold.
 
-    ``message`` is for a command that waits for one (``supervise.start_ahead``), such as the client of a container.
+    ``margin_s`` is the time that it may take beyond the grace period to see to what it stands for. ``message`` is for a
+    command that waits for one (``supervise.start_ahead``), such as the client of a container.
     """
 
     argv: Sequence[str] = field(repr=False)
@@ -23,6 +24,7 @@ class Plan:
     grace_s: float = 10.0
     timeout_s: float | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
+    margin_s: float = 0.0
     message: bytes | None = field(default=None, repr=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import socketserver
@@ -71,6 +72,60 @@ def containers(engine: Any, own_home: Path) -> list[str]:
         each["Id"]
         for each in engine.client.containers(all=True, filters={"label": f"mlproj.store={label_of_store(own_home)}"})
     ]
+
+
+class _Forwarder(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """An address by which the engine is reached as if it were on another machine."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Forwarding)
+        self.connections: list[socket.socket] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"tcp://127.0.0.1:{self.server_address[1]}"
+
+    def go_away(self) -> None:
+        """Do what an engine's death does to those that it was talking to."""
+        self.shutdown()
+        self.server_close()
+        for each in self.connections:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+class _Forwarding(socketserver.BaseRequestHandler):
+    server: _Forwarder
+
+    def handle(self) -> None:
+        with socket.socket(socket.AF_UNIX) as there:
+            there.connect("/var/run/docker.sock")
+            self.server.connections += [self.request, there]
+            threading.Thread(target=_copy, args=(self.request, there), daemon=True).start()
+            _copy(there, self.request)
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+@pytest.fixture
+def forwarder() -> Iterator[_Forwarder]:
+    """The engine behind TCP."""
+    with _Forwarder() as server:
+        yield server
+        server.shutdown()
 
 
 def test_it_runs_in_the_project_and_what_it_writes_is_the_callers(project: Any, mlproj: Any, own_home: Path) -> None:
@@ -246,8 +301,8 @@ def test_too_much_memory_is_told_as_such(start: Any, own_home: Path) -> None:
 def test_a_container_that_is_removed_while_it_runs(start: Any, engine: Any, own_home: Path) -> None:
     session = start("signal.pause()")
     engine.client.remove_container(containers(engine, own_home)[0], force=True)
-    exit_status, _, _ = session.finish()
-    assert (exit_status, record(own_home)["status"] in ("failed", "killed")) == (137, True)
+    assert session.finish()[0] == 137
+    assert record(own_home)["error"] == "its container was removed while it ran"
 
 
 def test_a_reader_that_goes_away_ends_the_run(start: Any, engine: Any, own_home: Path) -> None:
@@ -255,6 +310,21 @@ def test_a_reader_that_goes_away_ends_the_run(start: Any, engine: Any, own_home:
     session.process.stdout.close()
     assert session.process.wait(60) == 141
     assert containers(engine, own_home) == []
+
+
+def test_an_entrypoint_that_is_not_there_is_named(project: Any, mlproj: Any) -> None:
+    folder = project(
+        f'environment: {{docker: {{image: "{PYTHON_IMAGE}", entrypoint: [no-such-entry]}}}}\n'
+        "entry_points: {main: {command: [ls]}}\n"
+    )
+    done = mlproj("run", folder)
+    assert (done.returncode, "the command `no-such-entry` cannot be run" in done.stderr) == (125, True), done.stderr
+
+
+def test_a_command_that_says_what_an_init_says_has_run(start: Any, own_home: Path) -> None:
+    session = start("print('[FATAL tini (7)] exec x failed: hoho', file=sys.stderr); sys.exit(127)")
+    assert session.finish()[0] == 127
+    assert (record(own_home)["status"], record(own_home)["error"]) == ("failed", None)
 
 
 def test_an_image_without_the_command_is_told(project: Any, mlproj: Any, own_home: Path) -> None:
@@ -286,6 +356,87 @@ def test_another_users_files_come_back_as_the_callers(project: Any, mlproj: Any)
     assert ((folder / "theirs").stat().st_uid, Path("/etc/passwd").stat().st_uid) == (4321, before)
 
 
+AS_ANOTHER = """
+set -e
+cd {folder}
+export HOME={home} MLPROJ_HOME={home}/store DOCKER_HOST={engine}
+exec setpriv --reuid 12345 --regid 12345 --clear-groups --inh-caps +dac_override,+dac_read_search \\
+  --ambient-caps +dac_override,+dac_read_search {python} -m mlproj {command}
+"""
+
+
+@pytest.fixture
+def as_another_user(tmp_path: Path, forwarder: _Forwarder) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `mlproj` as a caller who is not root, who may read what root's home hides (the tests' own Python, say)."""
+    if os.geteuid() != 0:
+        missing("no right to become another user")
+    home = tmp_path / "their home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+
+    def run(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        for each in (folder, *folder.rglob("*")):
+            os.chown(each, 12345, 12345)
+        given = {"folder": str(folder), "home": str(home), "engine": forwarder.url, "python": sys.executable}
+        script = AS_ANOTHER.format(
+            **{name: shlex.quote(text) for name, text in given.items()}, command=shlex.join(map(str, words))
+        )
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+
+    return run
+
+
+def test_a_caller_who_is_not_root_is_so_inside_and_has_a_home(project: Any, as_another_user: Any) -> None:
+    folder = write(
+        project,
+        "print(os.getuid(), os.environ['HOME']); open(os.path.expanduser('~/.x'), 'w'); open('made', 'w')",
+    )
+    done = as_another_user(folder, "run", ".")
+    assert (done.returncode, "12345 /home/mlproj" in done.stdout) == (0, True), done.stderr
+    assert (folder / "made").stat().st_uid == 12345
+
+
+ROOTS = """
+os.makedirs('y/z/w'); open('y/z/w/f', 'w')
+os.makedirs(os.environ['MLPROJ_ARTIFACTS'] + '/sub/x')
+for each in ('y/z', os.environ['MLPROJ_ARTIFACTS'] + '/sub'): os.chmod(each, 0o700)
+"""
+
+
+@pytest.mark.parametrize("end", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)"])
+def test_what_root_left_is_the_callers_also_when_it_was_killed(
+    project: Any, as_another_user: Any, tmp_path: Path, end: str
+) -> None:
+    folder = write(project, ROOTS + end, docker="user: root", grace="1s", more=", timeout: 2s" if end else "")
+    done = as_another_user(folder, "run", ".")
+    assert done.returncode in (0, 137, 143), done.stderr
+    left = [*folder.rglob("*"), *(tmp_path / "their home" / "store" / "runs").rglob("*")]
+    assert [str(each) for each in left if each.lstat().st_uid != 12345] == []
+    assert (folder / "y/z/w/f").exists()
+
+
+def test_ports_are_published(start: Any, engine: Any, own_home: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    session = start(
+        "import socket\ns = socket.create_server(('', 80)); print('listening', flush=True)\ns.accept()[0].sendall(b'hi')",
+        docker=f'ports: ["127.0.0.1:{port}:80"]',
+    )
+    assert session.process.stdout.readline() == b"listening\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        assert connection.recv(10) == b"hi"
+    assert session.finish()[0] == 0
+
+
+def test_the_engine_keeps_no_log_of_its_own(start: Any, engine: Any, own_home: Path) -> None:
+    session = start("signal.pause()")
+    inspected = engine.client.inspect_container(containers(engine, own_home)[0])
+    assert inspected["HostConfig"]["LogConfig"]["Type"] == "none"
+    session.process.send_signal(signal.SIGTERM)
+    session.finish()
+
+
 def test_on_a_terminal_the_container_has_one_of_its_size(project: Any) -> None:
     folder = write(
         project,
@@ -311,60 +462,6 @@ def test_on_a_terminal_the_container_has_one_of_its_size(project: Any) -> None:
             os.kill(person.pid, signal.SIGKILL)
             os.waitpid(person.pid, 0)
         os.close(person.keyboard)
-
-
-class _Forwarder(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """An address by which the engine is reached as if it were on another machine."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Forwarding)
-        self.connections: list[socket.socket] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"tcp://127.0.0.1:{self.server_address[1]}"
-
-    def go_away(self) -> None:
-        """Do what an engine's death does to those that it was talking to."""
-        self.shutdown()
-        self.server_close()
-        for each in self.connections:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-
-class _Forwarding(socketserver.BaseRequestHandler):
-    server: _Forwarder
-
-    def handle(self) -> None:
-        with socket.socket(socket.AF_UNIX) as there:
-            there.connect("/var/run/docker.sock")
-            self.server.connections += [self.request, there]
-            threading.Thread(target=_copy, args=(self.request, there), daemon=True).start()
-            _copy(there, self.request)
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
-
-
-@pytest.fixture
-def forwarder() -> Iterator[_Forwarder]:
-    """The engine behind TCP."""
-    with _Forwarder() as server:
-        yield server
-        server.shutdown()
 
 
 def test_an_engine_that_goes_away_while_it_runs(
@@ -416,11 +513,19 @@ def test_an_engine_elsewhere_gets_a_copy_and_gives_the_changes_back(
         "os.makedirs('model'); open('model/weights', 'w').write('1.5')\n"
         "open('changed.txt', 'w').write('new')\n"
         "open(os.environ['MLPROJ_METRICS'], 'a').write('{\"name\": \"loss\", \"value\": 0.5}\\n')\n"
-        "open(os.environ['MLPROJ_ARTIFACTS'] + '/note', 'w').write('n')\n",
+        "open(os.environ['MLPROJ_ARTIFACTS'] + '/note', 'w').write('n')\n"
+        "open('same size', 'w').write('beyond'); os.utime('same size', (1700000000, 1700000000))\n"
+        "os.remove('removed'); os.remove('a folder/inside'); os.rmdir('a folder'); open('a folder', 'w').write('file')\n"
+        "os.makedirs('linked'); open('linked/one', 'w').write('1'); os.link('linked/one', 'linked/two')\n"
+        "os.symlink('kept.txt', 'link'); open('zlast', 'w').write('z')\n",
         more=", parameters: {data: {type: path}}, outputs: {model: model/}",
     )
     (folder / "kept.txt").write_text("kept")
     (folder / "changed.txt").write_text("old")
+    for name in ("same size", "removed", "a folder/inside"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("before")
+        os.utime(folder / name, (1_700_000_000, 1_700_000_000))
     (tmp_path / "data.csv").write_text("1,2")
     script = f"""
 set -e
@@ -429,7 +534,8 @@ cp -a {folder} {tmp_path}/here/project; cp {tmp_path}/data.csv {tmp_path}/here/
 export MLPROJ_HOME={tmp_path}/here/home
 {sys.executable} -m mlproj run {tmp_path}/here/project -P data={tmp_path}/here/data.csv --json
 cd {tmp_path}/here/project; cat changed.txt kept.txt model/weights; stat -c %u model/weights
-cat $MLPROJ_HOME/runs/*/artifacts/note
+cat $MLPROJ_HOME/runs/*/artifacts/note; echo
+cat 'same size' 'a folder' linked/two link zlast; ls removed 2>&1 | wc -l
 """
     done = subprocess.run(
         ["unshare", "--mount", "bash", "-c", script],
@@ -441,6 +547,7 @@ cat $MLPROJ_HOME/runs/*/artifacts/note
     assert done.returncode == 0, done.stderr
     told, end = json.JSONDecoder().raw_decode(done.stdout)
     assert (told["status"], told["metrics"]) == ("finished", {"loss": 0.5})
-    assert "['changed.txt', 'kept.txt', 'mlproj.yaml', 'script.py'] kept 1,2" in done.stderr
-    assert done.stdout[end:].split() == ["newkept1.50", "n"]
+    there = ["a folder", "changed.txt", "kept.txt", "mlproj.yaml", "removed", "same size", "script.py"]
+    assert f"{there} kept 1,2" in done.stderr
+    assert done.stdout[end:].split() == ["newkept1.50", "n", "beyondfile1keptz1"]
     assert [each for each in engine.client.volumes()["Volumes"] or [] if each["Name"].startswith("mlproj-")] == []
