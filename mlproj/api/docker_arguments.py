@@ -55,8 +55,10 @@ def with_arguments(docker: Docker, arguments: Iterable[str]) -> tuple[Docker, tu
         name = name.lstrip("-")
         if name in _ANYWAY and not equals:
             continue
-        if name == "privileged" and value in ("", "true"):
-            given["privileged"] = True
+        if name == "privileged" and value in ("", "true", "false"):
+            given["privileged"] = value != "false"
+        elif name == "entrypoint" and equals:
+            given["entrypoint"] = value
         elif name in _LISTS and value:
             given.setdefault(_LISTS[name], []).append(value)
         elif name in _VALUES and value:
@@ -81,7 +83,7 @@ def with_arguments(docker: Docker, arguments: Iterable[str]) -> tuple[Docker, tu
             checked[key] = [*getattr(docker, key), *checked[key]]
     allowed = [volume.partition(":")[0] for volume in given.get("volumes", [])]
     allowed += ["privileged"] if given.get("privileged") else []
-    allowed += [f"{key}=host" for key in ("network", "pid") if given.get(key) == "host"]
+    allowed += [f"{key}={given[key]}" for key in ("network", "pid") if key in given]
     return replace(docker, **checked), tuple(allowed)
 
 

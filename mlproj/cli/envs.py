@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -12,6 +14,7 @@ from mlproj.files import human_size
 from mlproj.runs.times import age_text, time_text
 from mlproj.text import plural, printable
 
+_MOST_PROJECTS = 2
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -65,7 +68,7 @@ def list_(as_json: bool = False) -> int:
             str(each.packages),
             human_size(each.size),
             "in use" if each.in_use else age_text(time_text(each.last_used_at), now),
-            ", ".join(each.projects),
+            _projects(each.projects),
         ]
         for each in found
     ]
@@ -75,6 +78,14 @@ def list_(as_json: bool = False) -> int:
         right=["packages", "size"],
     )
     return 0
+
+
+def _projects(folders: Sequence[str]) -> str:
+    """The projects that are still there; the trees of fetched ones mostly are not."""
+    there = [folder for folder in folders if Path(folder).is_dir()]
+    shown = there[:_MOST_PROJECTS]
+    more = len(folders) - len(shown)
+    return ", ".join([*shown, *([f"{more} more" if shown else plural(more, "project")] if more else [])])
 
 
 @envs.command(context_settings=_SETTINGS)

@@ -21,6 +21,8 @@ from mlproj.manifest.models import Docker
         ("shm-size=2g", "shm_size", "2g"),
         ("--network=none", "network", "none"),
         ("entrypoint=tini --", "entrypoint", ["tini", "--"]),
+        ("entrypoint=", "entrypoint", []),
+        ("privileged=false", "privileged", False),
         ("e=A=b=c", "environment", ["X", ["A", "b=c"]]),
         ("env=HOME", "environment", ["X", "HOME"]),
         ("v=/a:/b:ro", "volumes", ["/x:/y", "/a:/b:ro"]),
