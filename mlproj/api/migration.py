@@ -81,7 +81,7 @@ def _environment(manifest: Manifest, notes: _Notes) -> Iterator[str]:
     yield "environment:"
     if spec.docker is not None:
         if spec.docker.project_at != Docker.project_at:
-            yield f"  # In the container the project is at {Docker.project_at}; with MLflow at {spec.docker.project_at}."
+            yield f"  # In the container the project is at {Docker.project_at}, with MLflow at {spec.docker.project_at}"
         yield "  docker:"
         yield from (f"    {key}: {flow(value)}" for key, value in _docker(spec.docker, notes).items())
         return
