@@ -6,6 +6,14 @@ import os
 from pathlib import Path
 
 
+def home_folder() -> Path | None:
+    """The user's home, if there is one: in a container a user may be a number, and HOME not be set."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def store_folder() -> Path:
     """The store: ``$MLPROJ_HOME``, else the platform's folder for a user's data."""
     chosen = os.environ.get("MLPROJ_HOME")

@@ -12,7 +12,7 @@ from mlproj.environments.environment import Environment, Policy, Report
 from mlproj.environments.recall import Recollection, question, recall
 from mlproj.environments.scratch import scratch_folder, sweep
 from mlproj.environments.settings import settings_digest, uv_variables
-from mlproj.errors import UsageError
+from mlproj.errors import EnvironmentBuildError, UsageError
 from mlproj.files import sha256_of_text
 from mlproj.locations import cache_folder
 
@@ -56,6 +56,7 @@ def _prepare_cold(
         ready = None if policy.refresh else _recalled(cache, asked, folder, policy, report)
         if ready is not None:
             return ready
+        install.sweep_links(cache)
         with scratch_folder(cache) as scratch:
             request = resolution.read_request(
                 wanted, name, folder, policy=policy, cache=cache, scratch=scratch, report=report
@@ -67,7 +68,7 @@ def _prepare_cold(
             chosen, key = decision, resolution.environment_key(request, decision)
             built = builds.share_or_build(cache, key, lambda: install.install_lock(request, chosen, key), report)
             _remember(request, chosen, key, asked)
-            return _environment(built, chosen.lock_file, _variables(request))
+            return _environment(built, chosen.lock_file, _variables(request), cache, report)
     finally:
         held.release()
 
@@ -93,7 +94,7 @@ def _recalled(cache: Path, asked: str, folder: Path, policy: Policy, report: Rep
         return None
     if answer["notice"] is not None:
         report(answer["notice"])
-    return _environment(built, Path(answer["lock_file"]), cast("_Answer", answer)["variables"])
+    return _environment(built, Path(answer["lock_file"]), cast("_Answer", answer)["variables"], cache, report)
 
 
 def _remember(request: Request, decision: Decision, key: str, asked: str) -> None:
@@ -148,7 +149,9 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
         (projects / sha256_of_text(str(folder))[:16]).write_text(str(folder), "utf-8")
 
 
-def _environment(built: builds.Built, lock_file: Path, variables: Mapping[str, str]) -> Environment:
+def _environment(
+    built: builds.Built, lock_file: Path, variables: Mapping[str, str], cache: Path, report: Report
+) -> Environment:
     from mlproj.environments.credentials import without_credentials
     from mlproj.environments.prefixes.activation import activate
     from mlproj.environments.prefixes.tokens import without_tokens
@@ -156,7 +159,8 @@ def _environment(built: builds.Built, lock_file: Path, variables: Mapping[str, s
     record, folder = built.record, built.folder
     try:
         lock_text = without_tokens(without_credentials(lock_file.read_text("utf-8")))
-        active = activate(folder, record["activation"]["scripts"], record["activation"]["variables"], variables)
+        own = _activation(record, folder)
+        active = activate(folder, own["scripts"], own["variables"], variables, cache=cache, report=report)
     except BaseException:
         if built.held is not None:
             built.held.release()
@@ -177,6 +181,20 @@ def _environment(built: builds.Built, lock_file: Path, variables: Mapping[str, s
         removed_variables=active.removed,
         path_entries=active.path_entries,
         held=built.held,
+    )
+
+
+def _activation(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    own = record.get("activation")
+    if (
+        isinstance(own, dict)
+        and isinstance(own.get("scripts"), list)
+        and isinstance(own.get("variables"), dict)
+        and all(isinstance(each, str) for each in [*own["scripts"], *own["variables"].values()])
+    ):
+        return own
+    raise EnvironmentBuildError(
+        f"what is kept of the environment {folder} is not what mlproj wrote", hint="`mlproj envs prune` removes it"
     )
 
 

@@ -24,6 +24,7 @@ from mlproj.environments.uv import (
     uv_executable,
 )
 from mlproj.files import dump_json
+from mlproj.locations import home_folder
 from mlproj.processes.guarded import Guardian
 from mlproj.processes.tools import finish_tool, run_tool, start_tool
 from mlproj.text import plural
@@ -104,7 +105,7 @@ def start_ahead(ahead: Ahead, request: Request, folder: Path) -> None:
 
 def _perhaps_cached(requirements: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether uv's cache seems to hold wheels of all these. A guess from its folders: if wrong, it costs time alone."""
-    user_cache = env.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    user_cache = env.get("XDG_CACHE_HOME") or (home_folder() or Path("/")) / ".cache"
     cache = Path(env.get("UV_CACHE_DIR") or Path(user_cache) / "uv")
     wheels = [*cache.glob("wheels-v*/pypi"), *cache.glob("wheels-v*/index/*")]
     return all(any((folder / (package_name(each) or "")).is_dir() for folder in wheels) for each in requirements)

@@ -20,7 +20,7 @@ def scratch_folder(cache: Path) -> Iterator[Path]:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         held.path.unlink(missing_ok=True)
         held.release()
 
@@ -41,12 +41,24 @@ def sweep(cache: Path) -> None:
             if held is None:
                 continue
             try:
-                shutil.rmtree(root / name, ignore_errors=True)
+                remove_tree(root / name)
                 # What a dying tool was still writing into it keeps its lock file, for the next sweep.
                 if not (root / name).exists():
                     held.path.unlink(missing_ok=True)
             finally:
                 held.release()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder as far as that is possible, however deep it is."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        import subprocess
+
+        # Before Python 3.13 the other goes a level deeper for each folder.
+        with suppress(OSError):
+            subprocess.run(["rm", "-rf", "--", str(folder)], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _claim(root: Path) -> tuple[Path, HeldLock]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlproj.environments.credentials import without_credentials
 from mlproj.errors import UsageError
+from mlproj.locations import home_folder
 
 if TYPE_CHECKING:
     from mlproj.manifest.models import Virtualenv
@@ -81,7 +82,7 @@ def settings_digest(folder: Path, environ: Mapping[str, str]) -> str:
         if name.startswith("UV_") and name not in _INDIFFERENT and not name.endswith(_SECRET_ENDINGS)
     ]
     paths = [Path(path) for name in _FILES for path in environ.get(name, "").split()]
-    configuration = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    configuration = Path(environ.get("XDG_CONFIG_HOME") or (home_folder() or Path("/")) / ".config")
     paths += [configuration / "uv" / "uv.toml", Path("/etc/uv/uv.toml")]
     paths += [parent / "uv.toml" for parent in (folder, *folder.parents)]
     parts += [(str(path), content) for path in paths if (content := _content(path)) is not None]

@@ -129,9 +129,15 @@ def _conda_env(document: Document, name: str, findings: list[Diagnostic]) -> dic
             findings.append(document.diagnostic(f"expected a list under `{key}`", (key,)))
             continue
         for index, item in enumerate(value or []):
-            if isinstance(item, str) and not item.startswith("-") and _CONDA_PACKAGE.fullmatch(item.strip()):
+            if key == "channels":
+                if isinstance(item, str) and item.strip() and not item.startswith("-"):
+                    conda[key].append(item.strip())
+                else:
+                    message = "expected a channel: a name such as `conda-forge`, a URL or a folder"
+                    findings.append(document.diagnostic(message, (key, index)))
+            elif isinstance(item, str) and not item.startswith("-") and _CONDA_PACKAGE.fullmatch(item.strip()):
                 conda[key].append(item.strip())
-            elif key == "dependencies" and isinstance(item, dict) and list(item) == ["pip"]:
+            elif isinstance(item, dict) and list(item) == ["pip"]:
                 conda["pip"] += _pip_lines(document, (key, index, "pip"), item["pip"], findings)
             else:
                 message = "expected a package such as `numpy=1.26`, or `pip:` with a list of requirements"

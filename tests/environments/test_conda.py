@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,16 +117,31 @@ def test_what_is_no_specification_is_refused(conda: Any, specification: str) -> 
         conda.prepare(specification)
 
 
+# Each twice the one before.
+_DOUBLED = [
+    ("a", "1"),
+    *((name, f"*{before}, *{before}") for before, name in zip("abcdefghijklmnop", "bcdefghijklmnopq")),
+]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("- a list", "expected a mapping"),
         ("dependencies: [{pop: [x]}]", "is no dependency"),
         ("dependencies: {python: 3}", "expected a list under `dependencies`"),
-        ("dependencies: [python\n", "is no YAML"),
+        ("dependencies: [python\n", "not YAML"),
         ("dependancies: [python]", "Did you mean `dependencies`"),
         ("channels: conda-forge\ndependencies: [fig]", "expected a list of texts under `channels`"),
         ("platforms: [linux-65]\ndependencies: [fig]", "Did you mean `linux-64`"),
+        (f"dependencies: {'[' * 900_000}", "nested more than 50 levels deep"),
+        (f"dependencies: {'[' * 20_000}{']' * 20_000}", "nested more than 50 levels deep"),
+        (f"name: {'x' * 2_000_000}", "larger than 1 MiB"),
+        (f"dependencies: [{'x' * 100_000}]", "longer than any dependency"),
+        (
+            "\n".join(f"{name}: &{name} [{before}]" for name, before in _DOUBLED) + "\ndependencies: [*q]",
+            "aliases expand to more than",
+        ),
     ],
 )
 def test_a_file_that_is_no_environment_file_is_refused(conda: Any, text: str, complaint: str) -> None:
@@ -133,9 +150,89 @@ def test_a_file_that_is_no_environment_file_is_refused(conda: Any, text: str, co
         conda.prepare()
 
 
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ("{A: null}", "the variable `A` is no text"),
+        ("{A: [1]}", "the variable `A` is no text"),
+        ('{A: "x\\0y"}', "the variable `A` has a value that cannot be set"),
+        ('{"ZZ=B": x}', "the variable `ZZ=B` has no name that can be set"),
+        ('{"": x}', "the variable `` has no name that can be set"),
+        ("{MLPROJ_RUN_ID: x}", "the variable `MLPROJ_RUN_ID` is mlproj's own"),
+    ],
+)
+def test_a_variable_that_cannot_be_set_is_refused(conda: Any, variables: str, complaint: str) -> None:
+    conda.file("fig", variables=variables)
+    with pytest.raises(UsageError, match=complaint):
+        conda.prepare()
+
+
+@pytest.mark.parametrize("key", ["channel", "url"])
+def test_a_channel_in_brackets_is_refused_and_not_shown(conda: Any, key: str) -> None:
+    conda.file(f"\"apple[{key}='http://host/t/tk-secret/mine']\"")
+    with pytest.raises(UsageError, match="in a dependency is not understood") as failure:
+        conda.prepare()
+    assert "tk-secret" not in str(failure.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_user_without_a_home_is_fine() -> None:
+    # By a number that no user has; what is imported later may be where only root can read.
+    script = (
+        "import os, platformdirs, pwd, rattler, yaml; from pathlib import Path; "
+        "from mlproj.environments.prefixes import channels, condarc; "
+        "[os.environ.pop(name, None) for name in ('HOME', 'XDG_CONFIG_HOME', 'CONDARC')]; os.setuid(54321); "
+        "print(channels.find_channels(['http://host/x'], condarc.read_condarc(), Path('/')).sources[0].urls)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("('http://host/x',)\n", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "chanels: [x]\ndependencies: [fig]",
+        "dependencies: [/etc/passwd]",
+        "dependencies: ['::apple']",
+        "dependencies: ['conda-forge::']",
+        "platforms: [linux-65]",
+        "platforms: linux-64",
+        "variables: {A: null}",
+    ],
+)
+def test_what_no_run_accepts_is_a_problem_to_check(conda: Any, text: str) -> None:
+    from mlproj.environments import conda as kind
+
+    (conda.folder / "environment.yml").write_text(text)
+    (told,) = kind.problems(conda.spec(), conda.folder)
+    with pytest.raises(UsageError) as failure:
+        conda.prepare()
+    assert failure.value.message == told
+
+
+def test_a_virtual_package_without_a_version_is_a_problem_to_check(conda: Any) -> None:
+    from mlproj.environments import conda as kind
+
+    (told,) = kind.problems(conda.spec("fig", virtual_packages={"__cuda": "junk!?"}), conda.folder)
+    assert "`__cuda: junk!?` has no version" in told
+
+
+def test_channels_that_are_folders_are_read_of_an_mlproject(conda: Any) -> None:
+    from mlproj.manifest.mlproject_environments import read_conda_file
+
+    (conda.folder / "environment.yml").write_text("channels: [., ~/x, conda-forge]\ndependencies: [fig]")
+    assert read_conda_file(conda.folder, "environment.yml").channels == [".", "~/x", "conda-forge"]
+
+
 def test_a_missing_file_is_named(conda: Any) -> None:
     with pytest.raises(UsageError, match=r"cannot read the environment file `.*environment.yml`"):
         conda.prepare()
+
+
+def test_a_comment_costs_no_more_than_it_is_long(conda: Any) -> None:
+    conda.file(f"fig {'#' * 100_000}", f"plum {'# [' * 100_000}")
+    assert conda.prepare().packages == {"fig": "1.0", "plum": "1.0"}
 
 
 def test_selectors_choose_by_platform(conda: Any) -> None:
@@ -198,6 +295,85 @@ class TestActivation:
         found = conda.prepare("lime", channels=[channel])
         assert "name" not in {*found.variables, *found.removed_variables}
         assert "BITTER" in found.removed_variables and found.variables["LINES_OF"] == "a\nb"
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "IFS=:_",
+            "set -euo pipefail; set -f",
+            "printf() { echo hacked; }",
+            "compgen() { echo; }",
+            "unset PATH",
+            "export UNSET_BUT_EXPORTED",
+            "export MLPROJ_RUN_ID=another",
+            "sleep 271 &",
+        ],
+    )
+    def test_a_script_may_leave_the_shell_as_it_likes(self, conda: Any, tmp_path: Path, script: str) -> None:
+        channel = self._with_script(tmp_path, f"export LIME_A=1 LIME_B=2\n{script}")
+        found = conda.prepare("lime", channels=[channel])
+        assert (found.variables["LIME_A"], found.variables["LIME_B"]) == ("1", "2")
+        assert "MLPROJ_RUN_ID" not in found.variables
+
+    @pytest.mark.parametrize(
+        ("script", "said"),
+        [
+            ("exit 0", "lime.sh` ended the shell"),
+            ("exec true", "lime.sh` ended the shell"),
+            ("declare -rx _mlproj_name=5", "leave a shell in which nothing can be read"),
+            ('printf /etc/passwd > "$_mlproj_output.number"; echo x >&2; exit 3', "nothing can be read"),
+            ('rm -rf "$(dirname "$_mlproj_output")"', "nothing can be read"),
+            ("kill -9 $$", r"lime.sh` failed \(exit status 137\)"),
+        ],
+    )
+    def test_what_a_script_did_to_the_shell_is_told(self, conda: Any, tmp_path: Path, script: str, said: str) -> None:
+        with pytest.raises(EnvironmentBuildError, match=said):
+            conda.prepare("lime", channels=[self._with_script(tmp_path, script)])
+
+    def test_a_script_that_does_not_end_is_ended(
+        self, conda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+    ) -> None:
+        from mlproj.environments.prefixes import activation
+
+        monkeypatch.setattr(activation, "_PATIENCE_S", 0.1)
+        monkeypatch.setattr(activation, "_LIMIT_S", 1.0)
+        with pytest.raises(EnvironmentBuildError, match="lime.sh` did not end within 1 s"):
+            conda.prepare("lime", channels=[self._with_script(tmp_path, "sleep 300")])
+        assert "waiting for the activation scripts of the environment" in conda.said
+        assert list((cache / "scratch").iterdir()) == []
+
+    def test_the_caller_s_shell_has_no_say(self, conda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "startup").write_text("exit 7\n")
+        monkeypatch.setenv("BASH_FUNC_printf%%", "() {  echo hacked\n}")
+        monkeypatch.setenv("BASH_ENV", str(tmp_path / "startup"))
+        assert conda.prepare("lime", channels=[self._with_script(tmp_path, "export LIME=1")]).variables["LIME"] == "1"
+
+    @pytest.mark.parametrize(
+        ("path", "content", "said"),
+        [
+            ("etc/conda/env_vars.d/x.json", b"[" * 200_000, "cannot be read"),
+            ("etc/conda/env_vars.d/x.json", b'{"ZZ": "\\ud800"}', "`ZZ` in .* has a value that cannot be set"),
+            ("etc/conda/env_vars.d/x.json", b'{"ZZ": "a\\u0000b"}', "`ZZ` in .* has a value that cannot be set"),
+            ("etc/conda/env_vars.d/x.json", b'{"A=B": "y"}', "`A=B` in .* has no name that can be set"),
+            ("etc/conda/env_vars.d/x.json", b'{"MLPROJ_RUN_ID": "y"}', "is mlproj's own"),
+            ("conda-meta/state", b"[" * 200_000, "cannot be read"),
+        ],
+    )
+    def test_variables_that_cannot_be_set_are_refused(
+        self, conda: Any, tmp_path: Path, path: str, content: bytes, said: str
+    ) -> None:
+        folder = tmp_path / "lime"
+        conda_files.write_package(folder, "lime", "1.0", {path: content})
+        conda_files.index_channel(folder)
+        with pytest.raises(EnvironmentBuildError, match=said):
+            conda.prepare("lime", channels=[f"file://{folder}"])
+
+    @pytest.mark.parametrize("kept", [None, {"scripts": "x", "variables": {}}, {"scripts": [], "variables": []}])
+    def test_a_record_that_somebody_wrote_into_is_told(self, conda: Any, kept: Any) -> None:
+        path = conda.prepare("fig").folder / "environment.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "activation": kept}))
+        with pytest.raises(EnvironmentBuildError, match="is not what mlproj wrote"):
+            conda.prepare("fig")
 
     @staticmethod
     def _with_script(tmp_path: Path, script: str) -> str:

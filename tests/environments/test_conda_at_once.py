@@ -136,11 +136,6 @@ def test_a_builder_killed_leaves_nothing_that_is_used(
     found = conda.prepare("apple", channels=[gate.url])
     assert not found.reused and found.packages == {"apple": "1.0"}
     assert list((cache / "scratch").iterdir()) == []
-    # What it was unpacking goes when nobody can be at it any more.
-    for left in (cache / "conda" / "packages").glob(".apple-*"):
-        os.utime(left, (0, 0))
-    conda.prepare("apple", channels=[gate.url], post_link_scripts=True)
-    assert list((cache / "conda" / "packages").glob(".apple-*")) == []
 
 
 def test_a_builder_killed_in_a_post_link_script_leaves_nothing_that_is_used(
@@ -166,6 +161,8 @@ def test_a_builder_killed_in_a_post_link_script_leaves_nothing_that_is_used(
     pipe.unlink()
 
     assert environments.list_environments() == []
+    conda.prepare("fig")
+    assert not (cache / "environments" / key).is_symlink()
     found = conda.prepare("kiwi", channels=[f"file://{folder}"], post_link_scripts=True)
     assert not found.reused and found.packages == {"kiwi": "1.0"} and not found.folder.is_symlink()
 
@@ -182,6 +179,22 @@ def test_an_interrupt_ends_it_at_once(conda: Any, gate: Gate, own_channel: Calla
         _, said = interrupted.communicate(timeout=10)
     assert interrupted.returncode != 0 and "Traceback" not in said
     assert list((cache / "scratch").iterdir()) == [] and environments.list_environments() == []
+
+
+@pytest.mark.parametrize(("held_back", "said"), [("repodata", "have not answered within"), (".conda", "nothing came")])
+def test_a_channel_that_says_nothing_is_not_waited_for_for_ever(
+    conda: Any, gate: Gate, own_channel: Callable[..., str], monkeypatch: pytest.MonkeyPatch, held_back: str, said: str
+) -> None:
+    from mlproj.environments.prefixes import packages, solving
+
+    own_channel("mine", "apple 1.0")
+    gate.held_back = held_back
+    monkeypatch.setattr(solving, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(solving, "_LIMIT_S", 0.1 if held_back == "repodata" else 60)
+    monkeypatch.setattr(packages, "_STALLED_S", 0.1)
+    with pytest.raises(EnvironmentBuildError, match=said):
+        conda.prepare("apple", channels=[gate.url])
+    assert held_back != "repodata" or "waiting for the channels' answers, and for the solver" in conda.said
 
 
 @pytest.fixture
@@ -235,7 +248,7 @@ def test_an_environment_in_use_is_not_removed(builder: Builder, cache: Path) -> 
 def test_a_cache_that_lost_files_is_mended(conda: Any, cache: Path) -> None:
     conda.prepare("plum")
     environments.prune()
-    kept = cache / "conda" / "packages" / "plum-1.0-0" / "share" / "plum"
+    (kept,) = (cache / "conda" / "packages").glob("*/plum-1.0-0/share/plum")
     # As a run does that writes into a file of its environment, which is the cache's as well.
     kept.write_text("spoiled\n")
     found = conda.prepare("plum")

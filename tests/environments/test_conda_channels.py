@@ -118,11 +118,52 @@ class TestNames:
         condarc(own_conda, "channel_alias: ${TEAM_ALIAS}\nchannels: [than]\n")
         assert conda.prepare("apple").packages == {"apple": "2.0"}
 
-    @pytest.mark.parametrize("text", ["- list", "channels: conda-forge", "custom_channels: [a]", "channels: [\n"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "- list",
+            "channels: conda-forge",
+            "custom_channels: [a]",
+            "channels: [\n",
+            "channel_alias: [a]",
+            "channels: [[a]]",
+            "custom_channels: {a: [b]}",
+            f"channels: {'[' * 100_000}",
+        ],
+    )
     def test_a_broken_condarc_is_named(self, conda: Any, own_conda: Path, text: str) -> None:
         condarc(own_conda, text)
         with pytest.raises(UsageError, match=r"conda's settings `.*condarc`"):
             conda.prepare("apple")
+
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            ("custom_channels: {mine: mine}", "lead to itself"),
+            ("custom_channels: {mine: other, other: mine}", "lead to itself"),
+            ("custom_multichannels: {mine: []}", "have no channel in `custom_multichannels: mine`"),
+        ],
+    )
+    def test_settings_that_lead_nowhere(self, conda: Any, own_conda: Path, text: str, complaint: str) -> None:
+        condarc(own_conda, text)
+        with pytest.raises(UsageError, match=complaint):
+            conda.prepare("apple", channels=["mine"])
+
+    @pytest.mark.parametrize(
+        ("channel", "complaint"),
+        [
+            ("http://", "names no host"),
+            ("http://[::1/x", "is none"),
+            ("http://host:port/x", "is none"),
+            ("~nosuchuser/x", "in the home of somebody who has none"),
+            ("http://host/x?token=tk-secret", "not used"),
+            ("nodefaults", "is the only channel"),
+        ],
+    )
+    def test_what_is_no_channel_is_refused(self, conda: Any, channel: str, complaint: str) -> None:
+        with pytest.raises(UsageError, match=complaint) as failure:
+            conda.prepare("apple", channels=[channel])
+        assert "tk-secret" not in str(failure.value)
 
     def test_a_channel_that_is_not_there(self, conda: Any, tmp_path: Path) -> None:
         with pytest.raises(EnvironmentBuildError, match="a channel could not be read.*noarch"):
@@ -201,6 +242,52 @@ class TestCredentials:
         assert conda.prepare("apple", channels=[channel], policy=Policy(locked=True)).packages == {"apple": "1.0"}
         assert "$CHANNEL_TOKEN" in (conda.folder / "conda-lock.yml").read_text()
         _find_nothing_secret(tmp_path, conda.said)
+
+    def test_a_login_by_variables_does_not_make_the_lock_stale(
+        self,
+        conda: Any,
+        own_channel: Callable[..., str],
+        server: Server,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        own_channel("private", "apple 1.0")
+        monkeypatch.setenv("CHANNEL_USER", USER)
+        monkeypatch.setenv("CHANNEL_PASSWORD", PASSWORD)
+        channel = f"http://$CHANNEL_USER:$CHANNEL_PASSWORD@{server.host}/private"
+        conda.lock("apple", channels=[channel])
+        assert conda.prepare("apple", channels=[channel], policy=Policy(locked=True)).packages == {"apple": "1.0"}
+        _find_nothing_secret(tmp_path, conda.said)
+
+    @pytest.mark.parametrize(
+        "channel",
+        [
+            "http://{host}/open/$SECRET",
+            "http://$SECRET/x",
+            "file:///tmp/$SECRET",
+            "x$SECRET",
+            "http://{host}/x?$SECRET",
+        ],
+    )
+    def test_a_variable_elsewhere_is_sent_to_nobody(
+        self, conda: Any, server: Server, monkeypatch: pytest.MonkeyPatch, channel: str
+    ) -> None:
+        monkeypatch.setenv("SECRET", TOKEN)
+        with pytest.raises(UsageError, match="a variable stands only for a user, a password or a token"):
+            conda.prepare("apple", channels=[channel.format(host=server.host)])
+        assert server.asked == []
+
+    def test_a_lock_s_variable_is_sent_to_nobody(
+        self, conda: Any, own_channel: Callable[..., str], server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own_channel("open/mine", "apple 1.0")
+        monkeypatch.setenv("SECRET", TOKEN)
+        channel = f"http://{server.host}/open/mine"
+        path = conda.lock("apple", channels=[channel]).path
+        path.write_text(path.read_text().replace("/open/mine/noarch", "/open/$SECRET/noarch"))
+        with pytest.raises(EnvironmentBuildError):
+            conda.prepare("apple", channels=[channel], policy=Policy(frozen=True))
+        assert not any(TOKEN in asked for asked in server.asked)
 
     def test_a_lock_that_names_variables_for_them_is_used(
         self, conda: Any, own_channel: Callable[..., str], server: Server, monkeypatch: pytest.MonkeyPatch

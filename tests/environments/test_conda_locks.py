@@ -60,6 +60,8 @@ def test_upgrading_some_keeps_the_others(conda: Any, own_channel: Callable[..., 
     own_channel("mine", "apple 1.1", "pear 1.1")
     changed = conda.lock("apple", "pear", channels=[url], upgrade_packages=["pear"]).changed
     assert changed == {"pear": ("1.0", "1.1")}
+    conda.lock("apple", "pear", channels=[url], upgrade_packages=["nosuch"])
+    assert "nothing to upgrade: there is no package nosuch in this environment" in conda.said
 
 
 def test_the_pip_part_is_pinned_in_the_same_lock(
@@ -199,6 +201,30 @@ class TestStaleness:
         assert conda.prepare(policy=LOCKED).variables["A"] == "b"
 
 
+def test_a_lock_that_lost_a_package_is_stale(conda: Any, index: Path, write_wheel: Callable[..., Path]) -> None:
+    write_wheel(index, "lemon_tree", "1.0")
+    conda.file("python", "fig", "pip: [Lemon.Tree]")
+    conda.lock()
+    assert conda.prepare(policy=LOCKED).packages["fig"] == "1.0"
+    for name in ("fig", "lemon-tree"):
+        conda.lock()
+        rewrite(
+            conda.folder,
+            lambda document: document.update(package=[each for each in document["package"] if each["name"] != name]),  # noqa: B023
+        )
+        with pytest.raises(LockError, match="is not in it"):
+            conda.prepare(policy=LOCKED)
+
+
+def test_an_entry_that_is_of_no_use_says_what_to_do(conda: Any) -> None:
+    conda.file("fig")
+    conda.lock()
+    rewrite(conda.folder, lambda document: document["package"][0].update(name="apple"))
+    with pytest.raises(EnvironmentBuildError) as failure:
+        conda.lock()
+    assert failure.value.hint is not None and "delete the lock" in failure.value.hint
+
+
 def test_a_missing_or_unreadable_lock(conda: Any) -> None:
     for policy in (LOCKED, FROZEN):
         with pytest.raises(LockError, match=r"there is no lock `.*conda-lock\.yml`"):
@@ -214,6 +240,23 @@ def test_a_missing_or_unreadable_lock(conda: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000, "nested more than 20 levels deep"),
+        ("[" * 20_000 + "]" * 20_000, "nested more than 20 levels deep"),
+        ("a: &a [1]\nb: *a\n", "it has aliases"),
+        ("a: [", "it is no YAML"),
+        ("a: \x00", "it is no YAML"),
+    ],
+)
+def test_a_lock_that_no_reader_could_bear_is_not_read(conda: Any, text: str, why: str) -> None:
+    (conda.folder / "conda-lock.yml").write_text(text)
+    with pytest.raises(LockError, match=why):
+        conda.prepare("fig", policy=FROZEN)
+    assert conda.prepare("fig").packages == {"fig": "1.0"}
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("name", "../fig"),
@@ -222,6 +265,9 @@ def test_a_missing_or_unreadable_lock(conda: Any) -> None:
         ("manager", "npm"),
         ("hash", {"sha256": "0 --pre"}),
         ("version", 1.0),
+        ("category", ["main"]),
+        ("url", "notaurl"),
+        ("url", "http://[::1/noarch/fig-1.0-0.conda"),
     ],
 )
 def test_a_lock_with_what_is_no_package_is_not_read(conda: Any, key: str, value: Any) -> None:
@@ -230,6 +276,16 @@ def test_a_lock_with_what_is_no_package_is_not_read(conda: Any, key: str, value:
     rewrite(conda.folder, lambda document: document["package"][0].update({key: value}))
     with pytest.raises(LockError, match="is no list of packages"):
         conda.prepare(policy=FROZEN)
+
+
+@pytest.mark.parametrize("digests", [[1], "x", None])
+def test_digests_that_are_none_are_stale(conda: Any, digests: Any) -> None:
+    conda.file("fig")
+    conda.lock()
+    rewrite(conda.folder, as_of_another_tool)
+    rewrite(conda.folder, lambda document: document["metadata"].update(content_hash=digests))
+    with pytest.raises(LockError, match="is stale"):
+        conda.prepare(policy=LOCKED)
 
 
 def test_a_lock_for_other_platforms_says_what_to_do(conda: Any) -> None:

@@ -17,6 +17,7 @@ from mlproj.environments.prefixes.condarc import Condarc
 from mlproj.environments.prefixes.declaration import SELECTORS
 from mlproj.environments.prefixes.tokens import token_in, without_secrets, without_tokens
 from mlproj.errors import UsageError
+from mlproj.locations import home_folder
 from mlproj.text import one_line
 from mlproj.toml import dump_toml
 
@@ -72,12 +73,14 @@ class _Finder:
     def source(self, name: str) -> Source:
         if name in self.condarc.custom_multichannels:
             members = self.condarc.custom_multichannels[name]
+            if not members:
+                raise UsageError(f"conda's settings have no channel in `custom_multichannels: {one_line(name)}`")
             return Source(name, tuple(self.address(self.located(each)) for each in members))
         if name == "defaults":
             return Source(name, tuple(self.address(self.located(each)) for each in self.defaults()))
         mirrored = self.condarc.mirrored_channels.get(name)
         if mirrored:
-            first, *others = [self.address(each) for each in mirrored]
+            first, *others = [self.address(self.located(each)) for each in mirrored]
             if others:
                 self.mirrors[first] = tuple(each for one in (first, *others) for each in self.mirrors.get(one, (one,)))
             return Source(name, (first,))
@@ -90,18 +93,24 @@ class _Finder:
 
         return list(DEFAULT_CHANNELS_UNIX)
 
-    def located(self, name: str) -> str:
+    def located(self, name: str, met: tuple[str, ...] = ()) -> str:
         """The URL of a channel, with the credentials that were written into it."""
-        name = os.path.expandvars(name)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
-            return name
+            return with_variables(name)
+        if "$" in name:
+            raise _no_place_for_a_variable(name)
         if re.match(r"\.{0,2}/|~|\.{1,2}$", name):
-            return f"file://{quote(os.path.normpath(self.folder / Path(name).expanduser()))}"
+            try:
+                return f"file://{quote(os.path.normpath(self.folder / Path(name).expanduser()))}"
+            except RuntimeError:
+                raise UsageError(f"the channel `{one_line(name)}` is in the home of somebody who has none") from None
+        if name in met:
+            raise UsageError(f"conda's settings have `{one_line(name)}` of `custom_channels` lead to itself")
         parts = name.strip("/").split("/")
         for length in range(len(parts), 0, -1):
             base = self.condarc.custom_channels.get("/".join(parts[:length]))
             if base is not None:
-                return f"{self.located(base).rstrip('/')}/{name.strip('/')}"
+                return f"{self.located(base, (*met, name)).rstrip('/')}/{name.strip('/')}"
         alias = self.condarc.channel_alias or _default_alias()
         if "://" not in alias:
             alias = f"https://{alias}"
@@ -109,12 +118,20 @@ class _Finder:
 
     def address(self, url: str) -> str:
         """``url`` without credentials, which are kept for the client."""
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             user, password, host = parts.username, parts.password, parts.hostname
             _ = parts.port
         except ValueError:
-            raise UsageError(f"`{one_line(without_secrets(url))}` is no channel's URL") from None
+            raise UsageError("a channel's URL is none: its host or its port cannot be read") from None
+        if parts.scheme != "file" and not host:
+            raise UsageError(f"`{one_line(without_secrets(url))}` is no channel's URL: it names no host")
+        if parts.query or parts.fragment:
+            raise UsageError(
+                f"the channel `{one_line(without_secrets(urlunsplit(parts._replace(query='', fragment=''))))}`: its URL"
+                " has a part after `?` or `#`, which is not used",
+                hint="a token goes into the path, /t/TOKEN/",
+            )
         segments = parts.path.strip("/").split("/")
         if segments[-1] in (*SELECTORS, "noarch"):
             parts = parts._replace(path="/" + "/".join(segments[:-1]))
@@ -138,6 +155,8 @@ def find_channels(names: Iterable[str], condarc: Condarc, folder: Path) -> Chann
     """The channels by these names; without any, the user's own. Raises ``UsageError`` for what is no URL."""
     finder = _Finder(condarc, folder)
     chosen = list(dict.fromkeys(names)) or list(condarc.channels) or ["defaults"]
+    if chosen == ["nodefaults"]:
+        raise UsageError("`nodefaults` is the only channel, and names none", hint="name one, such as `conda-forge`")
     sources = tuple(finder.source(name) for name in chosen if name != "nodefaults")
     # A bundle of certificates is taken from SSL_CERT_FILE; only switching them off is a setting here.
     return Channels(sources, condarc.ssl_verify is not False, finder.mirrors, finder.logins, frozenset(finder.secrets))
@@ -152,6 +171,43 @@ def extended(channels: Channels, names: Iterable[str], condarc: Condarc, folder:
     return find_channels([*(source.name for source in channels.sources), *more], condarc, folder)
 
 
+def with_variables(url: str) -> str:
+    """``url`` with the variables for user, password and token in their places.
+
+    Raises ``UsageError`` for a variable elsewhere: a project could have any of them sent to anybody.
+    """
+    if "$" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _no_place_for_a_variable(url) from None
+    user, at, host = parts.netloc.rpartition("@")
+    token = token_in(url)
+    path = parts.path
+    if token is not None:
+        path = path.replace(f"/t/{token}/", f"/t/{_of_variable(token)}/", 1)
+    clean = parts.path if token is None else parts.path.replace(f"/t/{token}/", "/", 1)
+    if parts.scheme not in ("http", "https") or "$" in host + clean + parts.query + parts.fragment:
+        raise _no_place_for_a_variable(url)
+    name, colon, password = user.partition(":")
+    return urlunsplit(
+        parts._replace(netloc=f"{_of_variable(name)}{colon}{_of_variable(password)}{at}{host}", path=path)
+    )
+
+
+def _of_variable(text: str) -> str:
+    # What is escaped already stays so, as conda wants it; what is not must not end the part that it is in.
+    return quote(os.path.expandvars(text), safe="%") if "$" in text else text
+
+
+def _no_place_for_a_variable(name: str) -> UsageError:
+    return UsageError(
+        f"the channel `{one_line(redact(name))}`: a variable stands only for a user, a password or a token",
+        hint="https://$USER:$PASSWORD@HOST/CHANNEL, https://HOST/t/$TOKEN/CHANNEL; other places go into condarc",
+    )
+
+
 def _default_alias() -> str:
     from rattler import Channel
 
@@ -163,10 +219,12 @@ def _anaconda_tokens() -> dict[str, str]:
     import platformdirs
 
     tokens: dict[str, str] = {}
-    for folder in (
-        Path(platformdirs.user_data_dir("binstar", "ContinuumIO")),
-        Path.home() / ".continuum" / "anaconda-client" / "tokens",
-    ):
+    folders = []
+    with suppress(RuntimeError):  # without a home there are none
+        folders.append(Path(platformdirs.user_data_dir("binstar", "ContinuumIO")))
+    if (home := home_folder()) is not None:
+        folders.append(home / ".continuum" / "anaconda-client" / "tokens")
+    for folder in folders:
         for path in sorted(folder.glob("*.token")):
             url = re.sub(r"([./])api([./])", r"\1conda\2", unquote_plus(path.name).removesuffix(".token"), count=1)
             try:
@@ -204,6 +262,6 @@ def _known_logins(logins: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
             known[host] = {"BasicHTTP": {"username": user, "password": password or ""}}
     stored = os.environ.get("RATTLER_AUTH_FILE") or "~/.rattler/credentials.json"
     with suppress(OSError, ValueError, TypeError):
-        known |= json.loads(Path(stored).expanduser().read_text("utf-8"))
+        known |= json.loads(Path(os.path.expanduser(stored)).read_text("utf-8"))  # noqa: PTH111 - which cannot fail
     mine = {host: {"BasicHTTP": {"username": user, "password": word}} for host, (user, word) in logins.items()}
     return {**known, **mine}

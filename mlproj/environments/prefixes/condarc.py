@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlproj.environments.prefixes.declaration import read_yaml
 from mlproj.errors import UsageError
+from mlproj.locations import home_folder
 from mlproj.text import one_line
 
 _LISTS = ("channels", "default_channels")
@@ -32,11 +34,14 @@ class Condarc:
 
 
 def _roots() -> list[Path]:
-    environ = os.environ
-    configuration = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "conda"
+    environ, home = os.environ, home_folder()
     roots = [Path("/etc/conda"), Path("/var/lib/conda")]
     roots += [Path(environ["CONDA_ROOT"])] if environ.get("CONDA_ROOT") else []
-    return [*roots, configuration, Path.home() / ".conda"]
+    if environ.get("XDG_CONFIG_HOME"):
+        roots.append(Path(environ["XDG_CONFIG_HOME"]) / "conda")
+    elif home is not None:
+        roots.append(home / ".config" / "conda")
+    return [*roots, home / ".conda"] if home is not None else roots
 
 
 def fragment_folders() -> list[Path]:
@@ -50,10 +55,11 @@ def condarc_files() -> tuple[Path, ...]:
     for root in _roots():
         fragments = sorted(path for path in (root / "condarc.d").glob("*") if path.suffix in (".yml", ".yaml"))
         places += [root / ".condarc", root / "condarc", *fragments]
-    places += [Path.home() / ".condarc", Path.home() / ".mambarc"]
+    home = home_folder()
+    places += [home / ".condarc", home / ".mambarc"] if home is not None else []
     # Not that of the active environment, which is another one than this.
     named = [os.environ.get(name) for name in ("CONDARC", "MAMBARC")]
-    return (*places, *(Path(name).expanduser() for name in named if name))
+    return (*places, *(Path(os.path.expanduser(name)) for name in named if name))  # noqa: PTH111 - which cannot fail
 
 
 def read_condarc() -> Condarc:
@@ -67,6 +73,8 @@ def read_condarc() -> Condarc:
             elif key in _MAPPINGS:
                 merged[key] = {**merged.get(key, {}), **_mapping(path, key, value)}
             elif key in _WORDS:
+                if isinstance(value, (list, dict)):
+                    raise UsageError(f"conda's settings `{one_line(path)}`: expected a text under `{key}`")
                 merged[key] = value
     for key in (*_WORDS, *_LISTS):
         if given := os.environ.get(f"CONDA_{key.upper()}"):
@@ -80,9 +88,9 @@ def read_condarc() -> Condarc:
         channel_alias=None if alias is None else str(alias),
         channels=tuple(dict.fromkeys(merged.get("channels", []))),
         default_channels=tuple(dict.fromkeys(merged.get("default_channels", []))),
-        custom_channels={name: str(url) for name, url in merged.get("custom_channels", {}).items()},
-        custom_multichannels=_of_lists(merged.get("custom_multichannels", {})),
-        mirrored_channels=_of_lists(merged.get("mirrored_channels", {})),
+        custom_channels=merged.get("custom_channels", {}),
+        custom_multichannels=_tuples(merged.get("custom_multichannels", {})),
+        mirrored_channels=_tuples(merged.get("mirrored_channels", {})),
         ssl_verify=verify if isinstance(verify, (bool, str)) else True,
         files=files,
     )
@@ -90,19 +98,17 @@ def read_condarc() -> Condarc:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if not path.is_file():
+            return {}
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return {}
-    import yaml
-
-    try:
-        read = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        raise UsageError(f"conda's settings `{one_line(path)}` are no YAML: {' '.join(str(error).split())}") from None
+    shown = f"conda's settings `{one_line(path)}`"
+    read = read_yaml(text, shown)
     if read is None:
         return {}
     if not isinstance(read, dict):
-        raise UsageError(f"conda's settings `{one_line(path)}`: expected a mapping")
+        raise UsageError(f"{shown}: expected a mapping")
     return {key: _expanded(value) for key, value in read.items()}
 
 
@@ -115,16 +121,23 @@ def _expanded(value: Any) -> Any:
 
 
 def _list(path: Path, key: str, value: Any) -> list[str]:
-    if value is not None and not isinstance(value, list):
-        raise UsageError(f"conda's settings `{one_line(path)}`: expected a list under `{key}`")
-    return [str(each) for each in value or []]
+    if value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+        raise UsageError(f"conda's settings `{one_line(path)}`: expected a list of texts under `{key}`")
+    return list(value or [])
 
 
 def _mapping(path: Path, key: str, value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
         raise UsageError(f"conda's settings `{one_line(path)}`: expected a mapping under `{key}`")
-    return {str(name): each for name, each in (value or {}).items()}
+    if key == "custom_channels":
+        if not all(isinstance(each, str) for each in (value or {}).values()):
+            raise UsageError(f"conda's settings `{one_line(path)}`: expected a text for each name under `{key}`")
+        return dict(value or {})
+    return {
+        name: _list(path, f"{key}: {name}", [each] if isinstance(each, str) else each)
+        for name, each in (value or {}).items()
+    }
 
 
-def _of_lists(mapping: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(map(str, each if isinstance(each, list) else [each])) for name, each in mapping.items()}
+def _tuples(mapping: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(each) for name, each in mapping.items()}

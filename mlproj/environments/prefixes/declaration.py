@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 from mlproj.environments.requirements import Declared as PipPart
 from mlproj.environments.requirements import read_declared
 from mlproj.errors import UsageError
+from mlproj.manifest.diagnostics import ManifestError
+from mlproj.manifest.document import LARGEST_FILE, parse_document
+from mlproj.manifest.form_fields import VARIABLE_PATTERN
+from mlproj.manifest.mlproject_environments import RULES
 from mlproj.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -25,7 +29,10 @@ SELECTORS = {
     "osx-arm64": {"arm64", "osx", "unix"},
     "win-64": {"win", "win64"},
 }
-_SELECTOR = re.compile(r"(.+?)\s*(#.*)\[([^\[\]]+)\](?(2)[^\(\)]*)$")
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
+_VERSION = re.compile(r"[A-Za-z0-9_.!+-]+( [^\s]+)?")
+_LONGEST, _LONGEST_LINE = 500, 5000
+_CHANNEL_IN_BRACKETS = re.compile(r"\[[^\]]*\b(channel|url)\s*=")
 _KEYS = (
     *("name", "channels", "dependencies", "variables", "platforms", "prefix"),
     *("category", "pip-repositories", "allow-pypi-requests"),
@@ -74,12 +81,20 @@ def read_declared_prefix(spec: Conda, folder: Path, platform: str) -> Declared:
     for each in every:
         selected = _mapping("\n".join(_selected(text, each)), shown)
         dependencies[each], pip[each] = _dependencies(selected, shown)
+    for name, version in spec.virtual_packages.items():
+        if not _VERSION.fullmatch(version):
+            raise UsageError(f'`virtual_packages`: `{name}: {_short(version)}` has no version, such as "12.4"')
     category = first.get("category") or "main"
+    if not isinstance(category, str):
+        raise UsageError(f"{shown}: expected a text under `category`")
     variables = first.get("variables") or {}
     if not isinstance(variables, dict):
         raise UsageError(f"{shown}: expected a mapping under `variables`")
+    for name, value in variables.items():
+        if (problem := variable_problem(str(name), value)) is not None:
+            raise UsageError(f"{shown}: the variable `{_short(name)}` {problem}")
     return Declared(
-        channels=tuple(each for each in _texts(first, "channels", shown) if each != "nodefaults"),
+        channels=_channels(first, shown),
         dependencies=dependencies,
         pip=pip,
         platforms=platforms,
@@ -109,25 +124,49 @@ def _text(spec: Conda, folder: Path) -> str:
     if path.exists() and not path.is_file():
         raise UsageError(f"the environment file `{one_line(path)}` is no regular file")
     try:
-        return path.read_text("utf-8-sig")
+        with path.open("rb") as stream:
+            return stream.read(LARGEST_FILE + 1).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"cannot read the environment file `{one_line(path)}`: {why}") from None
 
 
 def _mapping(text: str, shown: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        read = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{shown} is no YAML: {' '.join(str(error).split())}") from None
+    read = read_yaml(text, shown)
     if not isinstance(read, dict):
         raise UsageError(f"{shown}: expected a mapping with `channels` and `dependencies`")
     for key in read:
-        if key not in _KEYS and did_you_mean(str(key), _KEYS):
-            raise UsageError(f"{shown}: unknown key `{one_line(key)}`.{did_you_mean(str(key), _KEYS)}")
+        if key not in _KEYS and did_you_mean(key, _KEYS):
+            raise UsageError(f"{shown}: unknown key `{_short(key)}`.{did_you_mean(key, _KEYS)}")
     return read
+
+
+def read_yaml(text: str, shown: str) -> Any:
+    """The data in a file of conda's, as PyYAML reads it, within bounds. Raises ``UsageError``."""
+    try:
+        return parse_document(Path(shown), text.encode("utf-8", "surrogatepass"), RULES).data
+    except ManifestError as error:
+        first = next((each for each in error.diagnostics if each.severity == "error"), error.diagnostics[0])
+        where = f", line {first.span.line}" if first.span is not None else ""
+        raise UsageError(f"{shown}{where}: {first.message}") from None
+
+
+def variable_problem(name: str, value: object) -> str | None:
+    """Why a variable cannot be set, or may not be; what is wrong with it, after its name."""
+    if not re.fullmatch(VARIABLE_PATTERN, name):
+        return "has no name that can be set: expected letters, digits and `_`"
+    if name.startswith("MLPROJ_"):
+        return "is mlproj's own: choose another name"
+    if not isinstance(value, (str, int, float)):
+        return "is no text: expected one in quotes"
+    if "\0" in str(value) or any("\ud800" <= each <= "\udfff" for each in str(value)):
+        return "has a value that cannot be set: it holds what is no character"
+    return None
+
+
+def _short(value: object) -> str:
+    text = one_line(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _selected(text: str, platform: str) -> list[str]:
@@ -136,10 +175,23 @@ def _selected(text: str, platform: str) -> list[str]:
     for line in text.splitlines():
         if line.lstrip().startswith("#"):
             continue
-        matched = _SELECTOR.match(line)
-        if matched is None or matched[3] in SELECTORS[platform]:
+        selector = _selector(line)
+        if selector is None or selector in SELECTORS[platform]:
             kept.append(line)
     return kept
+
+
+def _selector(line: str) -> str | None:
+    """What is in the last brackets of a line's comment without parentheses behind them, as conda-lock has it.
+
+    conda-lock's regular expression takes the cube of the line's length.
+    """
+    comment = line.find("#", 1)
+    if comment < 0:
+        return None
+    last = max(line.rfind("("), line.rfind(")"))
+    found = [each for each in _BRACKETS.finditer(line, comment + 1) if each.end() > last]
+    return found[-1][1] if found else None
 
 
 def _texts(mapping: Mapping[str, Any], key: str, shown: str) -> tuple[str, ...]:
@@ -147,6 +199,15 @@ def _texts(mapping: Mapping[str, Any], key: str, shown: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise UsageError(f"{shown}: expected a list of texts under `{key}`")
     return tuple(each.strip() for each in value)
+
+
+def _channels(mapping: Mapping[str, Any], shown: str) -> tuple[str, ...]:
+    channels = _texts(mapping, "channels", shown)
+    if any(not each or len(each) > _LONGEST or not each.isprintable() or each.startswith("-") for each in channels):
+        raise UsageError(f"{shown}: one of `channels` is none: expected a name, a URL or a folder")
+    # It takes back the channels that conda would add.
+    named = tuple(each for each in channels if each != "nodefaults")
+    return named or channels
 
 
 def _dependencies(mapping: Mapping[str, Any], shown: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -157,16 +218,28 @@ def _dependencies(mapping: Mapping[str, Any], shown: str) -> tuple[tuple[str, ..
     conda: list[str] = []
     pip: list[str] = []
     for item in items:
-        if isinstance(item, str) and _NAME.match(item.strip()):
+        if isinstance(item, str) and len(item) > _LONGEST:
+            raise UsageError(
+                f"{shown}: `{_short(item)}` is longer than any dependency: expected at most {_LONGEST} characters"
+            )
+        if isinstance(item, str) and (within := _CHANNEL_IN_BRACKETS.search(item)):
+            # Not shown, since an address may hold a token.
+            raise UsageError(
+                f"{shown}: `[{within[1]}=…]` in a dependency is not understood",
+                hint="write CHANNEL::PACKAGE, and the channel's address under `channels`",
+            )
+        if isinstance(item, str) and _NAME.match(item.strip()) and not item.strip().endswith("::"):
             conda.append(" ".join(item.split()))
         elif isinstance(item, dict) and list(item) == ["pip"]:
             lines = item["pip"] or []
             if not isinstance(lines, list) or not all(isinstance(line, str) and "\n" not in line for line in lines):
                 raise UsageError(f"{shown}: expected a list of requirements under `pip`")
+            if any(len(line) > _LONGEST_LINE for line in lines):
+                raise UsageError(f"{shown}: a requirement under `pip` is longer than {_LONGEST_LINE} characters")
             pip += [line.strip() for line in lines]
         else:
             raise UsageError(
-                f"{shown}: `{one_line(item)}` is no dependency: expected a package such as `numpy=1.26`,"
+                f"{shown}: `{_short(item)}` is no dependency: expected a package such as `numpy=1.26`,"
                 " or `pip:` with a list of requirements"
             )
     if pip and not any(re.match(r"(?:\S+::)?pip\b", each) for each in conda):

@@ -3,55 +3,41 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from mlproj.environments import builds
 from mlproj.environments.environment import Report, platform_name
 from mlproj.environments.install import installed_packages
 from mlproj.environments.prefixes import lockfile, pip_part
+from mlproj.environments.prefixes.contents import refuse_ways_out
+from mlproj.environments.prefixes.declaration import variable_problem
 from mlproj.environments.prefixes.lockfile import Locked
-from mlproj.environments.prefixes.resolution import Decision, Request, record_of
+from mlproj.environments.prefixes.packages import fetch_packages, lay_out
+from mlproj.environments.prefixes.records import record_of, site_packages
+from mlproj.environments.prefixes.resolution import Decision, Request
 from mlproj.environments.prefixes.solving import wait_for_result
 from mlproj.errors import EnvironmentBuildError
-from mlproj.files import dump_json, human_size, sha256_of_file
+from mlproj.files import dump_json
 from mlproj.text import one_line, plural, printable
-
-_LARGE = 20_000_000
-_ABANDONED_S = 86_400
 
 
 class _Progress:
-    """Reports the large downloads, and keeps which scripts failed.
+    """Keeps which scripts failed.
 
     rattler calls it by these names, and gives back to the later calls what the earlier ones gave.
     """
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._names: list[str] = []
-        self._told: set[int] = set()
         self._scripts: list[str] = []
         self.failed_scripts: list[str] = []
 
-    def on_populate_cache_start(self, _operation: int, package_name: str) -> int:
-        self._names.append(package_name)
-        return len(self._names) - 1
-
-    def on_download_start(self, cache_entry: int) -> int:
-        return cache_entry
-
-    def on_download_progress(self, download_idx: int, _progress: int, total: int | None) -> None:
-        if total is not None and total >= _LARGE and download_idx not in self._told:
-            self._told.add(download_idx)
-            self._report(one_line(f"downloading {self._names[download_idx]} ({human_size(total)})"))
-
     def on_post_link_start(self, package_name: str, _script_path: str) -> int:
+        self._report(one_line(f"running the post-link script of {package_name}"))
         self._scripts.append(package_name)
         return len(self._scripts) - 1
 
@@ -107,6 +93,16 @@ def install_lock(request: Request, decision: Decision, key: str) -> Path:
     return folder
 
 
+def sweep_links(cache: Path) -> None:
+    """Remove the names that builders had for environments of theirs when they were killed."""
+    with suppress(OSError):
+        for path in (cache / "environments").iterdir():
+            # That of a builder at work leads somewhere; what comes in its place is a folder, which is not unlinked.
+            if path.is_symlink() and not path.exists():
+                with suppress(OSError):
+                    path.unlink()
+
+
 @contextmanager
 def _standing_at(final: Path, folder: Path) -> Iterator[None]:
     """Have ``folder`` answer to the name that it will have. Its builder alone does this, who holds the build lock."""
@@ -128,16 +124,16 @@ def _link(request: Request, packages: Sequence[Locked], prefix: Path, written_as
     from rattler import exceptions
 
     records = [record_of(each) for each in packages]
-    _refuse_other_files(packages)
-    # A file of an environment that somebody wrote into is one of the cache's too, where it is a hard link.
-    cache = rattler.PackageCache.new_layered(
-        [request.cache / "conda" / "packages"], validation_mode=rattler.ValidationMode.full()
-    )
-    _sweep_unpacking(request.cache / "conda" / "packages")
+    shelf = request.shelf
+    unpacked = fetch_packages(packages, shelf)
+    python = next((each for each in packages if each.name == "python"), None)
+    refuse_ways_out([each.contents for each in unpacked], site_packages(python) if python else None)
+    links = request.scratch / "packages"
+    lay_out(unpacked, links)
+    # They were compared with their digests when they were taken from the shelf.
+    cache = rattler.PackageCache.new_layered([links], validation_mode=rattler.ValidationMode.skip())
     progress = _Progress(request.report)
     try:
-        if request.policy.offline:
-            _refuse_downloads(packages, wait_for_result(cache.index()))
         wait_for_result(
             rattler.install(
                 records,
@@ -162,47 +158,13 @@ def _link(request: Request, packages: Sequence[Locked], prefix: Path, written_as
         lines = [line.removeprefix("Caused by: ").strip() for line in said.splitlines() if line.strip()]
         raise EnvironmentBuildError(
             "the packages could not be installed:\n" + "\n".join(f"  {line}" for line in lines),
-            hint=f"packages are kept in {request.cache / 'conda' / 'packages'}",
+            hint=f"packages are kept in {shelf.folder}",
         ) from None
     if progress.failed_scripts:
         names = ", ".join(map(one_line, progress.failed_scripts))
         raise EnvironmentBuildError(
             f"the post-link scripts of {names} failed",
             hint="without `post_link_scripts: true` the packages are installed and no script is run",
-        )
-
-
-def _sweep_unpacking(packages: Path) -> None:
-    """Remove what killed processes left half unpacked. Which those are, only their age tells."""
-    for path in packages.glob(".*-*"):
-        with suppress(OSError):
-            if path.is_dir() and path.stat().st_mtime < time.time() - _ABANDONED_S:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _refuse_other_files(packages: Sequence[Locked]) -> None:
-    """Refuse a file of a channel on this machine that is not the locked one: rattler looks at those it downloads."""
-    for each in packages:
-        if not each.url.startswith("file://") or each.sha256 is None:
-            continue
-        path = Path(unquote(urlsplit(each.url).path))
-        if path.is_file() and (found := sha256_of_file(path)) != each.sha256:
-            raise EnvironmentBuildError(
-                f"the packages could not be installed:\n  {one_line(path)} has the SHA-256 {found},"
-                f" and not {one_line(each.sha256)} as the lock says"
-            )
-
-
-def _refuse_downloads(packages: Sequence[Locked], index: Any) -> None:
-    missing = [
-        each.name
-        for each in packages
-        if not each.url.startswith("file://") and not index.contains_record(record_of(each))
-    ]
-    if missing:
-        raise EnvironmentBuildError(
-            f"`--offline`: not in the cache: {', '.join(map(one_line, sorted(missing)))}",
-            hint="they are fetched once by the same command without `--offline`",
         )
 
 
@@ -253,11 +215,15 @@ def _activation_variables(folder: Path) -> dict[str, str]:
             read = json.loads(path.read_bytes())
         except FileNotFoundError:
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise EnvironmentBuildError(
                 f"the variables in `{one_line(path.relative_to(folder))}` cannot be read: {one_line(error)}"
             ) from None
         variables = read.get("env_vars", {}) if path.name == "state" and isinstance(read, dict) else read
-        if isinstance(variables, dict):
-            found.update((str(name), str(value)) for name, value in variables.items())
+        for name, value in variables.items() if isinstance(variables, dict) else ():
+            if (problem := variable_problem(name, value)) is not None:
+                raise EnvironmentBuildError(
+                    f"the variable `{one_line(name)}` in `{one_line(path.relative_to(folder))}` {problem}"
+                )
+            found[name] = str(value)
     return found

@@ -1,4 +1,4 @@
-"""Locks (``conda-lock.yml``): reading, telling whether one is stale, what one holds, and writing it by conda-lock."""
+"""Locks (``conda-lock.yml``): telling whether one is stale, what one holds, and writing it by conda-lock."""
 
 from __future__ import annotations
 
@@ -15,26 +15,14 @@ from typing import Any
 from mlproj.environments.credentials import without_credentials
 from mlproj.environments.lockfile import differences
 from mlproj.environments.prefixes.declaration import Declared
-from mlproj.environments.prefixes.tokens import without_secrets
+from mlproj.environments.prefixes.reading import Document
+from mlproj.environments.prefixes.tokens import bare, without_secrets
 from mlproj.errors import EnvironmentBuildError
 from mlproj.files import sha256_of_text
 from mlproj.text import one_line
 
-Document = dict[str, Any]
-
 _HEADER = "# The lock of a conda environment, in conda-lock's format, written by mlproj.\n\n"
 _OWN = "mlproj"
-# They become names of folders and lines of a requirements file.
-_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+~-]*")
-_FORMS = {
-    "name": _WORD,
-    "version": _WORD,
-    "build": _WORD,
-    "manager": re.compile("conda|pip"),
-    "platform": re.compile(r"[a-z]+-[a-z0-9_]+"),
-    "url": re.compile(r"[^\s\x00-\x1f]+"),
-}
-_DIGEST = re.compile(r"[0-9a-fA-F]{32,64}")
 # No option of pip's and no path.
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*($|[\[;@=<>!~(])")
 
@@ -63,37 +51,6 @@ def lock_path(folder: Path, name: str | None) -> Path:
     return folder / ("conda-lock.yml" if name is None else f"{name}.conda-lock.yml")
 
 
-def parse_lock(text: str) -> Document:
-    """The lock that a text holds. Raises ``ValueError`` saying why it holds none."""
-    import yaml
-
-    try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict) or document.get("version") != 1:
-        raise ValueError("it is no lock of conda-lock's version 1")
-    metadata, packages = document.get("metadata"), document.get("package")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("platforms"), list):
-        raise ValueError("its `metadata` do not say for which platforms it is")
-    if not isinstance(packages, list) or not all(_is_package(package) for package in packages):
-        raise ValueError("its `package` is no list of packages with name, version, manager, platform, url and hash")
-    return document
-
-
-def _is_package(package: Any) -> bool:
-    if not isinstance(package, dict):
-        return False
-    texts = {"build": "0", **package}
-    hashes = package.get("hash")
-    return (
-        all(isinstance(texts.get(key), str) and form.fullmatch(texts[key]) for key, form in _FORMS.items())
-        and isinstance(hashes, dict)
-        and all(value is None or (isinstance(value, str) and _DIGEST.fullmatch(value)) for value in hashes.values())
-        and isinstance(package.get("dependencies") or {}, dict)
-    )
-
-
 def dump_lock(document: Document) -> str:
     """The text of a lock, without credentials in its URLs."""
     import yaml
@@ -120,7 +77,7 @@ def packages_for(document: Document, platform: str, categories: frozenset[str]) 
             name=package["name"],
             version=package["version"],
             build=str(package.get("build") or _build_in(package)),
-            url=package["url"],
+            url=bare(package["url"]) if package["manager"] == "conda" else package["url"],
             sha256=hashes.get("sha256"),
             md5=hashes.get("md5"),
             requires={str(name): str(wanted) for name, wanted in (package.get("dependencies") or {}).items()},
@@ -132,6 +89,11 @@ def _build_in(package: Mapping[str, Any]) -> str:
     """The build in a conda package's file name, which locks of older versions of conda-lock do not repeat."""
     stem = re.sub(r"(\.conda|\.tar\.bz2)$", "", package["url"].partition("#")[0].rpartition("/")[2])
     return stem.rsplit("-", 2)[-1] if package["manager"] == "conda" and stem.count("-") >= 2 else ""
+
+
+def unverifiable(packages: Sequence[Locked]) -> list[str]:
+    """The names of those whose files could not be told from any others: without a SHA-256, of conda's without MD5."""
+    return [each.name for each in packages if not each.sha256 and not (each.md5 and each.manager == "conda")]
 
 
 def versions(document: Document) -> dict[str, str]:
@@ -156,7 +118,7 @@ def declaration_of(declared: Declared, pip_digests: Mapping[str, str]) -> dict[s
     lists = {platform: [_shown(line) for line in declared.dependencies[platform]] for platform in declared.platforms}
     pip = {platform: declared.pip[platform] for platform in declared.platforms}
     return {
-        "channels": [without_secrets(channel) for channel in declared.channels],
+        "channels": [_without_credentials(channel) for channel in declared.channels],
         "dependencies": _compact(lists),
         "pip": _compact({platform: [without_credentials(line) for line in lines] for platform, lines in pip.items()}),
         "pip-files": dict(pip_digests),
@@ -169,7 +131,12 @@ def declaration_of(declared: Declared, pip_digests: Mapping[str, str]) -> dict[s
 
 def _shown(specification: str) -> str:
     channel, separator, rest = specification.partition("::")
-    return f"{without_secrets(channel)}{separator}{rest}"
+    return f"{_without_credentials(channel)}{separator}{rest}"
+
+
+def _without_credentials(channel: str) -> str:
+    """A channel as it stands in a lock's text, which ``dump_lock`` leaves all users out of."""
+    return without_credentials(without_secrets(channel))
 
 
 def _compact(lists: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -201,6 +168,22 @@ def staleness(document: Document, declared: Declared, pip_digests: Mapping[str, 
     return reasons
 
 
+def missing(packages: Sequence[Locked], declared: Declared, platform: str) -> list[str]:
+    """What is declared by name for a platform, and is not among a lock's packages: somebody edited it."""
+    # What a requirement of pip's names may be a package of conda's.
+    names = {each.name.lower() for each in packages if each.manager == "conda"}
+    every = {_dashed(each.name) for each in packages}
+    conda = [_name(line) for line in declared.dependencies[platform] if "/" not in line.rpartition("::")[2]]
+    # A marker may say that it is not for this platform.
+    pip = [_name(line) for line in declared.pip[platform] if _REQUIREMENT.match(line) and ";" not in line]
+    gone = [name for name in conda if name not in names] + [name for name in pip if _dashed(name) not in every]
+    return [f"`{one_line(name)}` is not in it" for name in gone]
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _name(line: str) -> str:
     return re.split(r"[\s=<>!~\[;@]", line.rpartition("::")[2], maxsplit=1)[0].lower()
 
@@ -221,7 +204,8 @@ def _declaration_in(document: Document) -> dict[str, Any] | None:
 
 def _staleness_by_conda_lock(document: Document, declared: Declared, scratch: Path) -> list[str]:
     """conda-lock's own check of a lock that it, or pixi or another tool, wrote: a digest a platform."""
-    kept = document["metadata"].get("content_hash") or {}
+    kept = document["metadata"].get("content_hash")
+    kept = kept if isinstance(kept, dict) else {}
     specification = conda_lock_specification(declared, scratch)
     from conda_lock.content_hash import backwards_compatible_content_hashes
 

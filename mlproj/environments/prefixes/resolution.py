@@ -23,7 +23,9 @@ from mlproj.environments.prefixes.declaration import (
 )
 from mlproj.environments.prefixes.lockfile import Locked
 from mlproj.environments.prefixes.machine import this_platform, unmet, virtual_packages
-from mlproj.environments.prefixes.tokens import bare
+from mlproj.environments.prefixes.packages import Shelf, pinned
+from mlproj.environments.prefixes.reading import Document, read_lock
+from mlproj.environments.prefixes.records import locked_of, record_of
 from mlproj.environments.recall import file_digest, listing_digest
 from mlproj.environments.requirements import Declared as PipPart
 from mlproj.environments.settings import settings_digest, uv_variables
@@ -32,7 +34,7 @@ from mlproj.files import sha256_of_text, write_atomically
 from mlproj.text import one_line, plural
 
 if TYPE_CHECKING:
-    from rattler import Client, RepoDataRecord
+    from rattler import Client
 
     from mlproj.manifest.models import Conda
 
@@ -53,7 +55,7 @@ class Request:
     channels: Channels
     pip: PipPart
     lock_path: Path
-    lock: lockfile.Document | None
+    lock: Document | None
     lock_problem: str | None
     env: Mapping[str, str] = field(repr=False)
 
@@ -61,6 +63,12 @@ class Request:
     def client(self) -> Client:
         """What packages and indexes are fetched with."""
         return make_client(self.channels, self.scratch)
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where conda's packages are kept, and what they are fetched with."""
+        folder = self.cache / "conda" / "packages"
+        return Shelf(folder, self.scratch, self.channels, self.client, self.policy.offline, self.report)
 
     @cached_property
     def pip_digests(self) -> dict[str, str]:
@@ -77,7 +85,7 @@ class Request:
 class Decision:
     """A lock to build from, where it is from (``lock`` or ``resolution``), and what to tell about it."""
 
-    document: lockfile.Document
+    document: Document
     packages: tuple[Locked, ...]
     lock: str
     lock_file: Path
@@ -110,7 +118,7 @@ def read_request(
     path = lockfile.lock_path(folder, name)
     lock, problem = None, None
     try:
-        lock = lockfile.parse_lock(path.read_text("utf-8"))
+        lock = read_lock(path)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
@@ -153,6 +161,9 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     if policy.frozen:
         return _decision_of_lock(request, request.lock, None, fresh=False), None
     reasons = lockfile.staleness(request.lock, request.declared, request.pip_digests, request.scratch)
+    if not reasons and request.platform in lockfile.platforms(request.lock):
+        there = lockfile.packages_for(request.lock, request.platform, request.declared.categories)
+        reasons = lockfile.missing(there, request.declared, request.platform)
     foreign = lockfile.is_from_elsewhere(request.lock)
     if not reasons:
         notice = f"{path.name} was not written by mlproj: it is of what is declared" if foreign else None
@@ -170,7 +181,7 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     )
 
 
-def _decision_of_lock(request: Request, lock: lockfile.Document, notice: str | None, *, fresh: bool) -> Decision:
+def _decision_of_lock(request: Request, lock: Document, notice: str | None, *, fresh: bool) -> Decision:
     platform, path = request.platform, request.lock_path
     if platform not in lockfile.platforms(lock):
         there = ", ".join(map(one_line, lockfile.platforms(lock)))
@@ -179,6 +190,12 @@ def _decision_of_lock(request: Request, lock: lockfile.Document, notice: str | N
             hint=f"add {platform} to `platforms` of the environment and write it anew by `mlproj lock`",
         )
     packages = lockfile.packages_for(lock, platform, request.declared.categories)
+    if names := lockfile.unverifiable(packages):
+        raise LockError(
+            f"the lock `{one_line(path)}` has no digest of {', '.join(map(one_line, names))}: any file could be taken"
+            " for it",
+            hint="delete the lock, and write it anew by `mlproj lock`",
+        )
     _refuse_another_machine(request, packages)
     return Decision(lock, tuple(packages), "lock", path, notice, fresh_lock=fresh)
 
@@ -229,7 +246,7 @@ def remembered(request: Request, notice: str | None) -> Decision | None:
         return None
     path = _memo(request)
     try:
-        document = lockfile.parse_lock(path.read_text("utf-8"))
+        document = read_lock(path)
     except (OSError, ValueError):
         return None
     packages = lockfile.packages_for(document, request.platform, request.declared.categories)
@@ -248,10 +265,20 @@ def resolve(request: Request, notice: str | None) -> Decision:
     return Decision(document, tuple(read), "resolution", path, notice, fresh_lock=False)
 
 
-def make_lock(request: Request, upgrade: bool, upgrade_packages: Sequence[str]) -> lockfile.Document:
+def make_lock(request: Request, upgrade: bool, upgrade_packages: Sequence[str]) -> Document:
     """The lock to stand beside the manifest: for all the platforms that are declared."""
     anew = ("*",) if upgrade else tuple(upgrade_packages)
     packages = {platform: _resolved(request, platform, anew) for platform in request.declared.platforms}
+    there = {_normalised(each.name) for locked in packages.values() for each in locked}
+    for name in upgrade_packages:
+        if _normalised(name) not in there:
+            request.report(f"nothing to upgrade: there is no package {one_line(name)} in this environment")
+    packages = {platform: pinned(locked, _without_md5(locked), request.shelf) for platform, locked in packages.items()}
+    if names := sorted({name for locked in packages.values() for name in lockfile.unverifiable(locked)}):
+        raise EnvironmentBuildError(
+            f"there is no SHA-256 of {', '.join(map(one_line, names))} for the lock to hold",
+            hint="an index that gives the digests of its files is needed",
+        )
     document = lockfile.document_of(packages, request.declared, _channel_names(request), request.pip_digests)
     return lockfile.by_conda_lock(document, request.declared, request.scratch)
 
@@ -273,6 +300,16 @@ def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def _without_digest(packages: Sequence[Locked]) -> list[Locked]:
+    """Those that could be compared with nothing."""
+    return [each for each in packages if each.sha256 is None and each.md5 is None]
+
+
+def _without_md5(packages: Sequence[Locked]) -> list[Locked]:
+    """Those that conda-lock has no place for."""
+    return [each for each in packages if each.manager == "conda" and each.md5 is None]
+
+
 def _resolved(request: Request, platform: str, anew: Sequence[str]) -> list[Locked]:
     declared, policy = request.declared, request.policy
     specifications = declared.dependencies[platform]
@@ -290,8 +327,10 @@ def _resolved(request: Request, platform: str, anew: Sequence[str]) -> list[Lock
         index_cache=request.cache / "conda" / "repodata",
         offline=policy.offline,
         fresh=policy.refresh,
+        report=request.report,
     )
     packages = sorted((locked_of(record) for record in solved), key=lambda each: each.name)
+    packages = pinned(packages, _without_digest(packages), request.shelf)
     part = request.pip if platform == request.platform else read_pip_part(declared, platform, request.folder)
     if not part.requirements:
         return packages
@@ -314,51 +353,6 @@ def _resolved(request: Request, platform: str, anew: Sequence[str]) -> list[Lock
         env=request.env,
         report=request.report,
     )
-
-
-def locked_of(record: RepoDataRecord) -> Locked:
-    """A package as the solver found it, as it stands in a lock."""
-    requires = {}
-    for line in record.depends:
-        name, _, wanted = line.partition(" ")
-        requires[name] = wanted.strip()
-    return Locked(
-        manager="conda",
-        name=record.name.source,
-        version=str(record.version),
-        build=str(record.build),
-        url=bare(record.url),
-        sha256=record.sha256.hex() if record.sha256 else None,
-        md5=record.md5.hex() if record.md5 else None,
-        requires=requires,
-    )
-
-
-def record_of(locked: Locked) -> RepoDataRecord:
-    """A package of a lock as rattler takes it. Raises ``EnvironmentBuildError`` for what is no package."""
-    from rattler import BuildString, PackageRecord, RepoDataRecord
-
-    url = bare(locked.url)
-    base, _, file_name = url.partition("#")[0].rpartition("/")
-    channel, _, subdir = base.rpartition("/")
-    number = re.search(r"(?:^|_)(\d+)$", locked.build)
-    # Where a Python without the global lock has its packages; the lock does not say so.
-    free_threaded = re.search(r"cp3(\d+)t$", locked.build) if locked.name == "python" else None
-    try:
-        record = PackageRecord(
-            name=locked.name,
-            version=locked.version,
-            build=BuildString(locked.build),
-            build_number=int(number[1]) if number else 0,
-            subdir=subdir,
-            depends=[f"{name} {wanted}".strip() for name, wanted in locked.requires.items()],
-            sha256=bytes.fromhex(locked.sha256) if locked.sha256 else None,
-            md5=bytes.fromhex(locked.md5) if locked.md5 else None,
-            python_site_packages_path=f"lib/python3.{free_threaded[1]}t/site-packages" if free_threaded else None,
-        )
-    except Exception as error:  # rattler has an error of its own for each part
-        raise EnvironmentBuildError(f"the lock's {one_line(locked.name)} is no package: {one_line(error)}") from None
-    return RepoDataRecord(record, file_name, url, f"{channel}/")
 
 
 def local_contents(request: Request) -> dict[str, str]:

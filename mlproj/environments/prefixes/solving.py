@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mlproj.environments.environment import Report
 from mlproj.environments.prefixes.channels import Channels
 from mlproj.environments.prefixes.machine import as_rattler_has_them
 from mlproj.errors import EnvironmentBuildError, UsageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rattler import Client, MatchSpec, RepoDataRecord
 
 Result = TypeVar("Result")
+_PATIENCE_S, _LIMIT_S = 10.0, 900.0
 
 
 def wait_for_result(work: Coroutine[Any, Any, Result]) -> Result:
@@ -25,13 +27,13 @@ def wait_for_result(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return asyncio.run(_without_panic(work))
     results: list[Result] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            results.append(asyncio.run(work))
+            results.append(asyncio.run(_without_panic(work)))
         except BaseException as error:
             errors.append(error)
 
@@ -41,6 +43,34 @@ def wait_for_result(work: Coroutine[Any, Any, Result]) -> Result:
     if errors:
         raise errors[0]
     return results[0]
+
+
+async def _without_panic(work: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        return await work
+    except BaseException as error:
+        # What is no error to rattler but a mistake of its own comes as this, which nothing else catches.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise EnvironmentBuildError(
+            f"rattler failed: {one_line(error)}", hint="a lock or a package is not as it should be, or it has a bug"
+        ) from None
+
+
+async def _within_limits(work: Coroutine[Any, Any, Result], report: Report) -> Result:
+    """Have the channels' answers and the solver take their time, but not for ever, and not without a word."""
+    under_way = asyncio.ensure_future(work)
+    try:
+        if not (await asyncio.wait({under_way}, timeout=_PATIENCE_S))[0]:
+            report("waiting for the channels' answers, and for the solver")
+            if not (await asyncio.wait({under_way}, timeout=_LIMIT_S))[0]:
+                raise EnvironmentBuildError(
+                    f"the channels have not answered within {_LIMIT_S:.0f} s, or the solver has found nothing",
+                    hint="look whether their hosts are up, or narrow the specifications",
+                )
+        return await under_way
+    finally:
+        under_way.cancel()
 
 
 def named_channel(specification: str) -> str | None:
@@ -83,6 +113,7 @@ def solve(
     index_cache: Path,
     offline: bool,
     fresh: bool,
+    report: Report,
 ) -> list[RepoDataRecord]:
     """The packages that meet all specifications on a platform, those of ``preferred`` where they still do.
 
@@ -110,18 +141,18 @@ def solve(
         parsed = [*parsed, *(rattler.MatchSpec(name) for name in dict.fromkeys(names))]
     packages = as_rattler_has_them(virtual)
     try:
-        return wait_for_result(
-            rattler.solve(
-                sources,
-                parsed,
-                gateway,
-                platforms=[platform, "noarch"],  # type: ignore[list-item]
-                locked_packages=list(preferred),
-                virtual_packages=packages,
-                # The channels that are declared, and none that these ask for beside them.
-                channel_relations="disabled",
-            )
+        given = _still_given(preferred, parsed, gateway, sources, platform, report)
+        solving = rattler.solve(
+            sources,
+            parsed,
+            gateway,
+            platforms=[platform, "noarch"],  # type: ignore[list-item]
+            locked_packages=given,
+            virtual_packages=packages,
+            # The channels that are declared, and none that these ask for beside them.
+            channel_relations="disabled",
         )
+        return wait_for_result(_within_limits(solving, report))
     except exceptions.SolverError as error:
         raise EnvironmentBuildError(
             f"the specifications cannot be solved for {platform}:\n{_reason(channels.hide(str(error)))}",
@@ -131,6 +162,49 @@ def solve(
         said = printable(channels.hide(str(error)))
         hint = "`--offline` forbids to fetch what is not in the cache" if offline else None
         raise EnvironmentBuildError(f"a channel could not be read: {_lines(said)}", hint=hint) from None
+
+
+def _still_given(
+    preferred: Sequence[RepoDataRecord],
+    parsed: Sequence[MatchSpec],
+    gateway: Any,
+    sources: Sequence[Any],
+    platform: str,
+    report: Report,
+) -> list[RepoDataRecord]:
+    """Those packages that the channels still give, as these have them: of each name, the first channel that has it.
+
+    The solver would take them without asking any channel.
+    """
+    wanted = {each.name.normalized: each for each in preferred}
+    # A package whose channel is named may be from a later one.
+    elsewhere = {each.name.normalized: str(each.channel.base_url) for each in parsed if each.channel is not None}
+    given: list[RepoDataRecord] = []
+    for source in sources:
+        names = [name for name in wanted if _may_be_from(source, elsewhere.get(name))]
+        if not names:
+            continue
+        asking = gateway.query([source], [platform, "noarch"], names, recursive=False, channel_relations="disabled")
+        lists = wait_for_result(_within_limits(asking, report))
+        records = [record for each in lists for record in each]
+        for name in {record.name.normalized for record in records}:
+            before = wanted.pop(name)
+            given += [each for each in records if each.name.normalized == name and _is_same(each, before)][:1]
+    return given
+
+
+def _may_be_from(source: Any, named: str | None) -> bool:
+    return named is None or not hasattr(source, "base_url") or str(source.base_url).rstrip("/") == named.rstrip("/")
+
+
+def _is_same(one: RepoDataRecord, other: RepoDataRecord) -> bool:
+    if one.file_name != other.file_name:
+        return False
+    if one.sha256 is not None and other.sha256 is not None:
+        return one.sha256 == other.sha256
+    if one.md5 is not None and other.md5 is not None:
+        return one.md5 == other.md5
+    return str(one.url) == str(other.url)
 
 
 def _reason(text: str) -> str:

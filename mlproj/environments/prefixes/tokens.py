@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,5 +32,12 @@ def without_secrets(url: str) -> str:
 
 
 def bare(url: str) -> str:
-    """A package's URL without credentials and without variables that stand for them, which conda-lock leaves in it."""
-    return without_secrets(os.path.expandvars(url)) if "$" in url else without_secrets(url)
+    """A package's URL without credentials and without variables that stand for them, which conda-lock leaves in it.
+
+    What else has the form of a variable stays as it is: it is the lock that would say what is sent where.
+    """
+    if not url.startswith(("http://", "https://")):
+        return url
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=netloc, path=_TOKEN.sub("", parts.path, count=1)))
