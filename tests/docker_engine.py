@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import socket
 import ssl
 import subprocess
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -273,9 +275,12 @@ def stand_in(engine: Engine) -> Iterator[Callable[[str, str], None]]:
             engine.client.tag(image, name)
             given.append(name)
 
-    yield give
-    for name in given:
-        remove_names(engine, name)
+    # The names are the engine's: another test process would take them away from one that still uses them.
+    with (Path(tempfile.gettempdir()) / "mlproj-tests-stand-ins.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield give
+        for name in given:
+            remove_names(engine, name)
 
 
 @pytest.fixture

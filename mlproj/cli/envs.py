@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mlproj.cli.console import out, out_json, out_table
+from mlproj.cli.console import out, out_json, out_table, warn
 from mlproj.cli.options import as_json, seconds_option
 from mlproj.files import human_size
 from mlproj.runs.times import age_text, time_text
@@ -123,8 +123,11 @@ def prune(older_than: str | None, as_json: bool) -> int:
 
     removal = environments.prune(seconds_option(older_than, "--older-than"))
     if as_json:
-        out_json({"removed": list(removal.removed), "freed": removal.freed, "in_use": list(removal.in_use)})
-        return 0
+        failed = {"failed": dict(removal.failed)} if removal.failed else {}
+        out_json({"removed": list(removal.removed), "freed": removal.freed, "in_use": list(removal.in_use), **failed})
+        return 125 if removal.failed else 0
     kept = f"; kept {plural(len(removal.in_use), 'environment')} in use" if removal.in_use else ""
     out(f"removed {plural(len(removal.removed), 'environment')}, {human_size(removal.freed)}{kept}")
-    return 0
+    for key, reason in removal.failed.items():
+        warn(f"kept {key[:12]}: {reason}")
+    return 125 if removal.failed else 0

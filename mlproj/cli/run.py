@@ -88,7 +88,7 @@ class _RunCommand(click.Command):
     "allowed_mounts",
     multiple=True,
     metavar="PATH",
-    help="Let a fetched project's container have this folder of yours; also `privileged`, `network=host`, `pid=host`.",
+    help="Let a fetched project's container have this folder or volume; also `privileged`, `network=NAME`, `pid=host`.",
 )
 @click.option(
     "-A",

@@ -97,7 +97,7 @@ def list_environments() -> list[BuiltEnvironment]:
 def remove(key_prefix: str) -> Removal:
     """Remove the one environment whose key starts so.
 
-    Raises ``UsageError`` for none, several, or one in use.
+    Raises ``UsageError`` for none, several, or one in use, ``EnvironmentBuildError`` when it cannot be removed.
     """
     from mlproj.environments import inventory
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -130,8 +129,11 @@ def wait_for(path: Path, phrase: str, report: Report) -> HeldLock:
     return held
 
 
-def remove_built(cache: Path, key: str) -> bool:
-    """Remove the environment of a key unless it is in use or being built. Gives whether it was removed."""
+def remove_built(cache: Path, key: str, discard: Callable[[], None] = lambda: None) -> bool:
+    """Remove the environment of a key unless it is in use or being built. Gives whether it was removed.
+
+    ``discard`` removes what of it lies elsewhere, before: when that raises, the environment stays.
+    """
     held_build = try_exclusive(build_lock(cache, key))
     if held_build is None:
         return False
@@ -140,12 +142,13 @@ def remove_built(cache: Path, key: str) -> bool:
         if held_use is None:
             return False
         try:
-            from mlproj.environments.scratch import scratch_folder
+            from mlproj.environments.scratch import remove_tree, scratch_folder
 
+            discard()
             # Out of its place in one step: one removed by half would be taken for built.
             with scratch_folder(cache) as scratch:
                 environment_folder(cache, key).rename(scratch / "removed")
-                shutil.rmtree(scratch / "removed", ignore_errors=True)
+                remove_tree(scratch / "removed")
             return True
         except FileNotFoundError:
             return False

@@ -146,7 +146,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
     remember(request.cache, asked, folder, answer, witnesses)
     projects = builds.environment_folder(request.cache, key) / "projects"
     with suppress(OSError):
-        (projects / sha256_of_text(str(folder))[:16]).write_text(str(folder), "utf-8")
+        (projects / sha256_of_text(str(folder))[:16]).write_text(str(folder), "utf-8", "surrogateescape")
 
 
 def _environment(

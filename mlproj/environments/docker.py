@@ -139,7 +139,7 @@ def _remember_project(built: Path, folder: Path) -> None:
     note = built / "projects" / sha256_of_text(str(folder))[:16]
     with suppress(OSError):
         if not note.exists():
-            note.write_text(str(folder), "utf-8")
+            note.write_text(str(folder), "utf-8", "surrogateescape")
 
 
 def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) -> EnvironmentPlan:
@@ -199,12 +199,13 @@ def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
 
 
 def discard(record: Mapping[str, Any]) -> None:
-    """Remove the image of an environment that mlproj built or pulled, unless something else uses it."""
+    """Remove the image of an environment that mlproj built or pulled, unless it has other names too.
+
+    Raises ``EnvironmentBuildError`` when the engine cannot be asked, or has a container of it.
+    """
     from mlproj.environments.images import pulls
     from mlproj.environments.images.engine import connect_to
 
     reference = record.get("remove")
     if isinstance(reference, str):
-        # An engine that is gone has nothing that could be removed.
-        with suppress(EnvironmentBuildError):
-            pulls.remove_image(connect_to(str(record.get("engine"))), reference, str(record.get("image_id")))
+        pulls.remove_image(connect_to(str(record.get("engine"))), reference, str(record.get("image_id")))

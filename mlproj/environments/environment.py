@@ -34,7 +34,8 @@ class Policy:
     ``locked`` refuses a missing or stale lock; ``frozen`` uses the lock without asking whether it is stale;
     ``refresh`` resolves again where a remembered resolution would do; ``offline`` forbids the network.
     ``allowed_mounts`` is ``None`` for a project of the caller's own; of a fetched one it says what of this machine a
-    container of it may have: folders, and the words ``privileged``, ``network=host`` and ``pid=host``.
+    container of it may have: folders, volumes of the engine, and the words ``privileged``, ``network=NAME`` and
+    ``pid=host``.
     """
 
     locked: bool = False

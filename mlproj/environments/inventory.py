@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlproj.environments import builds
 from mlproj.environments.scratch import sweep
-from mlproj.errors import UsageError
+from mlproj.errors import EnvironmentBuildError, UsageError
 from mlproj.files import folder_size
 from mlproj.locations import cache_folder
 from mlproj.text import one_line
@@ -40,11 +41,14 @@ class BuiltEnvironment:
 
 @dataclass(frozen=True)
 class Removal:
-    """What was removed (keys), the bytes that freed, and what was kept since it is in use."""
+    """What was removed (keys), the bytes that freed, what was kept since it is in use, and what could not be removed:
+    why, by the keys.
+    """
 
     removed: tuple[str, ...]
     freed: int
     in_use: tuple[str, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_environments() -> list[BuiltEnvironment]:
@@ -66,7 +70,7 @@ def _described(cache: Path, key: str) -> BuiltEnvironment | None:
     try:
         last_used_at = (folder / builds.RECORD).stat().st_mtime
         size = folder_size(folder) + record.get("size_elsewhere", 0)
-        projects = tuple(sorted(path.read_text("utf-8") for path in (folder / "projects").glob("*")))
+        projects = tuple(sorted(path.read_text("utf-8", "surrogateescape") for path in (folder / "projects").glob("*")))
     except FileNotFoundError:
         if not folder.is_dir():
             return None
@@ -86,9 +90,9 @@ def _described(cache: Path, key: str) -> BuiltEnvironment | None:
 
 
 def remove(key_prefix: str, discard: Discard) -> Removal:
-    """Remove the one environment whose key starts so; ``discard`` is told the record of what has gone.
+    """Remove the one environment whose key starts so; ``discard`` is told the record of what is to go.
 
-    Raises ``UsageError`` for none, several, or one in use.
+    Raises ``UsageError`` for none, several, or one in use, ``EnvironmentBuildError`` when it cannot be removed.
     """
     cache = cache_folder()
     sweep(cache)
@@ -99,6 +103,11 @@ def remove(key_prefix: str, discard: Discard) -> Removal:
     removal = _remove(cache, found, discard)
     if removal.in_use:
         raise UsageError(f"the environment {found[0]} is in use by a live run")
+    if removal.failed:
+        raise EnvironmentBuildError(
+            f"the environment {found[0]} is kept: {removal.failed[found[0]]}",
+            hint=f"if that will not do again, remove its folder: {builds.environment_folder(cache, found[0])}",
+        )
     return removal
 
 
@@ -118,15 +127,19 @@ def prune(older_than: float | None, discard: Discard) -> Removal:
 
 
 def _remove(cache: Path, keys: list[str], discard: Discard) -> Removal:
-    removed, in_use, freed = [], [], 0
+    removed, in_use, failed, freed = [], [], {}, 0
     for key in keys:
         folder = builds.environment_folder(cache, key)
         record = builds.read_record(folder) or {}
         size = folder_size(folder) + record.get("size_elsewhere", 0)
-        if builds.remove_built(cache, key):
-            discard(record)
+        try:
+            gone = builds.remove_built(cache, key, partial(discard, record))
+        except EnvironmentBuildError as error:
+            failed[key] = error.message
+            continue
+        if gone:
             removed.append(key)
             freed += size
         else:
             in_use.append(key)
-    return Removal(tuple(removed), freed, tuple(in_use))
+    return Removal(tuple(removed), freed, tuple(in_use), failed)

@@ -97,4 +97,7 @@ class Kind(Protocol):
         """What is wrong with what is asked for, as far as the project's files alone can tell: no tool is asked."""
 
     def discard(self, record: Mapping[str, Any]) -> None:
-        """Remove what of a built environment lies outside its folder, when the folder has gone."""
+        """Remove what of a built environment lies outside its folder, which goes next.
+
+        Raises ``EnvironmentBuildError`` when it cannot be: then the environment stays.
+        """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from mlproj.manifest.form_fields import (
     VARIABLE_PATTERN,
@@ -20,6 +21,8 @@ from mlproj.manifest.form_fields import (
     VariableName,
     not_an_option,
 )
+from mlproj.manifest.image_names import is_image_name
+from mlproj.text import one_line
 
 
 def _text_of_number(value: Any) -> Any:
@@ -119,17 +122,50 @@ class Conda(Section):
         return self
 
 
-_PORT = r"^((\d{1,3}\.){3}\d{1,3}:)?(\d{1,5}(-\d{1,5})?:)?\d{1,5}(-\d{1,5})?(/(tcp|udp))?$"
+@dataclass(frozen=True)
+class _Form:
+    """Has a text checked by a pattern, of which the error says in ``words`` what it means."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}
+
+    def check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text, re.ASCII):
+            raise PydanticCustomError("form", "{words}", {"words": self.words})
+        return text
 
 
-def _size(size: str) -> str:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?\s?([bB]|[kKmMgGtT][bB]?)?", size):
-        raise PydanticCustomError("size", "a size such as `512m` or `8g`")
-    return size
+_Size = Annotated[str, _Form(r"[0-9]{1,15}(\.[0-9]{1,15})?\s?([bB]|[kKmMgGtT][bB]?)?", "a size such as `512m` or `8g`")]
+_Port = Annotated[
+    str,
+    _Form(
+        r"((\d{1,3}\.){3}\d{1,3}:)?(\d{1,5}(-\d{1,5})?:)?\d{1,5}(-\d{1,5})?(/(tcp|udp))?",
+        "a port such as `80`, `8080:80` or `127.0.0.1:8080:80`",
+    ),
+]
+_Gpus = Annotated[str, _Form(r"(all|\d{1,6}|device=[A-Za-z0-9,:_-]+)", "`all`, a number of GPUs, or `device=0,2`")]
+_User = Annotated[
+    str,
+    _Form(
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?", "a user's name or number, and a group after `:` if need be"
+    ),
+]
+
+
+def _processors(count: float) -> float:
+    if not 0 < count <= 100_000:
+        raise PydanticCustomError("form", "a number of CPUs above 0, such as `1.5`")
+    return count
 
 
 def _image_reference(reference: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", reference):
+    if not is_image_name(reference):
         raise PydanticCustomError(
             "image", "an image such as `python:3.12-slim` or `registry.example/team/train@sha256:…`"
         )
@@ -142,20 +178,39 @@ def _absolute_inside(path: str) -> str:
     return path
 
 
+_VARIABLE = "`NAME` to copy the caller's, `NAME=value`, or `NAME: value`"
+
+
 def _names_and_pairs(value: Any) -> Any:
     """Variables as Compose has them too: a mapping, whose nulls are copied, or a list of `NAME` and `NAME=value`."""
-    if isinstance(value, dict):
-        return [name if text is None else [name, text] for name, text in value.items()]
-    if isinstance(value, list):
-        return [each.split("=", 1) if isinstance(each, str) and "=" in each else each for each in value]
-    return value
+    if not isinstance(value, dict):
+        return value
+    for name, text in value.items():
+        words = _expected_of_variable([name] if text is None else [name, text])
+        if words is not None:
+            raise PydanticCustomError("constraint", "{words}", {"words": words, "key": str(name)})
+    return [name if text is None else [name, text] for name, text in value.items()]
 
 
-def _is_name_or_pair(value: str | list[str]) -> str | list[str]:
-    name = value if isinstance(value, str) else value[0] if len(value) == 2 else ""
-    if not re.match(VARIABLE_PATTERN, name) or any("\x00" in each for each in value):
-        raise PydanticCustomError("variable", "`NAME` to copy the caller's, or `NAME=value`")
-    return value
+def _expected_of_variable(words: list[Any]) -> str | None:
+    """What a variable of a container was expected to be, if it is not."""
+    name, value = words[0], words[-1]
+    if not isinstance(name, str) or not re.fullmatch(VARIABLE_PATTERN, name):
+        return _VARIABLE
+    if name.startswith("MLPROJ_"):
+        return f"another name than `{one_line(name)[:60]}`: mlproj itself sets `MLPROJ_…`"
+    if not isinstance(value, str):
+        return f"a text for `{name}` (numbers in quotes), or nothing to copy the caller's"
+    return f"a text for `{name}` without a NUL character" if "\x00" in value else None
+
+
+def _name_or_pair(value: Any) -> Any:
+    words = value.split("=", 1) if isinstance(value, str) else value
+    pair = isinstance(words, list) and len(words) in (1, 2)
+    expected = _expected_of_variable(words) if pair else _VARIABLE
+    if expected is not None:
+        raise PydanticCustomError("form", "{words}", {"words": expected})
+    return words[0] if len(words) == 1 else words
 
 
 def _volume(volume: str) -> str:
@@ -174,7 +229,9 @@ def _words(value: Any) -> Any:
         raise PydanticCustomError("words", "words that a shell could split: {why}", {"why": str(error)}) from None
 
 
-Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$")]
+Platform = Annotated[
+    str, _Form(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?", "a platform such as `linux/amd64` or `linux/arm64`")
+]
 
 
 class DockerBuild(Section):
@@ -217,7 +274,7 @@ class Docker(Section):
     volumes: list[Annotated[str, AfterValidator(_volume)]] = []
     """What else is mounted: `SOURCE:/TARGET[:ro]`, a relative source against the project."""
     environment: Annotated[
-        list[Annotated[str | list[str], AfterValidator(_is_name_or_pair)]],
+        list[Annotated[Any, BeforeValidator(_name_or_pair, json_schema_input_type=str | list[str])]],
         BeforeValidator(_names_and_pairs, json_schema_input_type=dict[str, str | None] | list[str]),
     ] = []
     """Variables: a mapping (`null` copies the caller's), or a list of `NAME` and `NAME=value`."""
@@ -225,7 +282,7 @@ class Docker(Section):
     """The image's platform, such as `linux/amd64`. By default the engine's own."""
     gpus: (
         Annotated[
-            Annotated[str, Field(pattern=r"^(all|\d+|device=[A-Za-z0-9,:_-]+)$")],
+            _Gpus,
             BeforeValidator(_text_of_number, json_schema_input_type=str | int),
         ]
         | None
@@ -233,17 +290,22 @@ class Docker(Section):
     """`all`, how many, or which: `device=0,2`."""
     user: (
         Annotated[
-            Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$")],
+            _User,
             BeforeValidator(_text_of_number, json_schema_input_type=str | int),
         ]
         | None
     ) = None
     """Who the command runs as: a name or number, and a group after `:`. By default the caller."""
-    shm_size: Annotated[str, AfterValidator(_size)] | None = None
+    shm_size: _Size | None = None
     """The size of `/dev/shm`, such as `2g`: PyTorch's data loaders need more than the engine's 64 MB."""
-    memory: Annotated[str, AfterValidator(_size)] | None = None
+    memory: _Size | None = None
     """The most memory it may take, such as `8g`."""
-    cpus: Annotated[float, Field(gt=0)] | None = None
+    cpus: (
+        Annotated[
+            float, AfterValidator(_processors), Field(json_schema_extra={"exclusiveMinimum": 0, "maximum": 100_000})
+        ]
+        | None
+    ) = None
     """How many CPUs it may take, such as `1.5`."""
     network: PlainValue | None = None
     """The engine's network to join: `none` for none, `host` for this machine's."""
@@ -251,11 +313,7 @@ class Docker(Section):
     """`host`: the command sees this machine's processes."""
     privileged: bool = False
     """Whether it may do all that root may on this machine."""
-    ports: list[
-        Annotated[
-            Annotated[str, Field(pattern=_PORT)], BeforeValidator(_text_of_number, json_schema_input_type=str | int)
-        ]
-    ] = []
+    ports: list[Annotated[_Port, BeforeValidator(_text_of_number, json_schema_input_type=str | int)]] = []
     """Ports to publish: `8080:80`, `127.0.0.1:8080:80`."""
     workdir: Annotated[str, AfterValidator(_absolute_inside)] | None = None
     """The folder that commands start in. By default the project's, `/project`."""

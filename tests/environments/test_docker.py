@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from mlproj import environments
 from mlproj.environments import Environment, Policy
@@ -17,7 +19,7 @@ from mlproj.environments.images.engine import Engine
 from mlproj.errors import EnvironmentBuildError, LockError, UsageError
 from mlproj.manifest.models import Docker, DockerBuild, EnvironmentSpec
 from mlproj.toml import parse_toml
-from tests.docker_engine import PYTHON_IMAGE, R_IMAGE, Registry
+from tests.docker_engine import PYTHON_IMAGE, R_IMAGE, Registry, Relay
 
 ANY = Policy()
 
@@ -92,6 +94,55 @@ def test_what_is_declared_comes_through(prepare: Prepare, folder: Path, monkeypa
     assert (container.user, container.home, container.entrypoint) == ("nobody", None, ())
     assert (container.project_at, container.workdir) == ("/mlflow/projects/code", "/work")
     assert (folder / "out").is_dir()
+
+
+@pytest.fixture
+def volume(engine: Engine, nonce: str) -> Iterator[str]:
+    """The name of a volume that the engine has not yet."""
+    name = f"mlproj-test-{nonce}"
+    yield name
+    with suppress(NotFound):
+        engine.client.remove_volume(name, force=True)
+
+
+def test_a_new_volume_of_the_engine_is_told_once_and_its_user_may_write_to_it(
+    prepare: Prepare, engine: Engine, volume: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+
+    environment, told = prepare(volumes=[f"{volume}:/deep/data"])
+    again, told_again = prepare(volumes=[f"{volume}:/deep/data"])
+
+    assert told == [f"a new volume of the engine: {volume}"]
+    assert told_again == []
+    assert environment.container is not None
+    assert environment.container == again.container
+    host = engine.client.create_host_config(binds=[f"{volume}:/deep/data"])
+    created = engine.client.create_container(
+        PYTHON_IMAGE,
+        ["sh", "-c", "touch /deep/data/x && echo written"],
+        host_config=host,
+        user=environment.container.user,
+    )
+    try:
+        engine.client.start(created)
+        engine.client.wait(created)
+        assert engine.client.logs(created) == b"written\n"
+    finally:
+        engine.client.remove_container(created, force=True)
+
+
+def test_a_project_whose_name_no_engine_can_be_told(engine: Engine, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    folder.mkdir()
+    spec = EnvironmentSpec(docker=Docker(image=PYTHON_IMAGE))
+
+    with pytest.raises(UsageError, match="cannot be mounted: its name is not UTF-8"):
+        environments.prepare(spec, None, folder, ANY, lambda _: None)
+
+    # What it has come to is listed all the same.
+    assert environments.list_environments()[0].projects == (str(folder),)
+    assert not environments.list_environments()[0].in_use
 
 
 def test_a_name_to_copy_that_is_not_set_is_told(prepare: Prepare) -> None:
@@ -414,6 +465,43 @@ def test_pruning_removes_what_mlproj_pulled_and_nothing_else(
     assert len(removal.removed) == 2
     assert not engine.client.images(f"{registry.address}/pulled")
     assert engine.client.images(R_IMAGE)
+
+
+def test_what_the_engine_does_not_remove_is_kept_and_told(
+    registry: Registry,
+    engine: Engine,
+    relay: Relay,
+    folder: Path,
+    small: Callable[[str], str],
+    mlproj: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    elsewhere = small("one")
+    registry.push(elsewhere, "kept:1")
+    engine.client.remove_image(elsewhere)
+    spec = EnvironmentSpec(docker=Docker(image=f"{registry.address}/kept:1"))
+    with monkeypatch.context() as behind:
+        behind.setenv("DOCKER_HOST", relay.url)
+        environment = environments.prepare(spec, None, folder, ANY, lambda _: None)
+    assert environment.held is not None
+    environment.held.release()
+    container = engine.client.create_container(spec.docker.image if spec.docker else "", ["x"])
+
+    used = environments.prune()
+    engine.client.remove_container(container)
+    relay.cut()
+    away = environments.prune()
+
+    assert (used.removed, list(used.failed)) == ((), [environment.key])
+    assert "container" in used.failed[environment.key]
+    assert "does not answer" in away.failed[environment.key]
+    with pytest.raises(EnvironmentBuildError, match="is kept: the Docker engine at .* does not answer") as caught:
+        environments.remove(environment.key)
+    assert str(environment.folder) in str(caught.value.hint)
+    done = mlproj("envs", "prune")
+    assert done.returncode == 125
+    assert f"kept {environment.key[:12]}: the Docker engine at {relay.url}" in done.stderr
+    assert [each.key for each in environments.list_environments()] == [environment.key]
 
 
 def test_an_image_that_somebody_removed_is_had_again(

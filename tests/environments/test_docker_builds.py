@@ -128,6 +128,26 @@ def test_what_decides_the_key(prepare: Prepare, dockerfile: Callable[..., None],
     assert len(keys) == 5
 
 
+def test_links_and_mounts_of_the_context_bring_what_they_lead_to(
+    prepare: Prepare, dockerfile: Callable[..., None], folder: Path, engine: Engine
+) -> None:
+    (folder / "real").mkdir()
+    (folder / "real" / "f").write_text("one")
+    (folder / "lnk").symlink_to("real")
+    (folder / "lf").symlink_to("lnk/f")
+    dockerfile("COPY lf /a\nCOPY lnk/f /b\nCOPY lnk/ /c/\n")
+    first, _ = prepare()
+    assert in_image(engine, first, "cat", "/a", "/b", "/c/f") == "oneoneone"
+
+    (folder / "real" / "f").write_text("two")
+    assert in_image(engine, prepare()[0], "cat", "/a", "/b", "/c/f") == "twotwotwo"
+
+    dockerfile("RUN --mount=target=/ctx cp /ctx/real/f /d\n")
+    assert in_image(engine, prepare()[0], "cat", "/d") == "two"
+    (folder / "real" / "f").write_text("three")
+    assert in_image(engine, prepare()[0], "cat", "/d") == "three"
+
+
 def test_dockerignore_is_honoured(
     prepare: Prepare, dockerfile: Callable[..., None], folder: Path, engine: Engine
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_folder_of_the_project_is_meant_before_a_volume_of_that_name(tmp_path:
         ("$(id):/in", "no shell runs"),
         ("${PWD:-x}/y:/in", "not of the form"),
         ("`id`:/in", "no shell runs"),
+        ("~surely-nobody/x:/in", "no such home"),
     ],
 )
 def test_what_is_no_volume_is_refused(text: str, said: str, tmp_path: Path) -> None:
@@ -84,10 +85,12 @@ def test_a_project_of_ones_own_may_have_all_it_asks_for(tmp_path: Path) -> None:
     assert check(docker, tmp_path, Policy()) == (Volume("/", "/host"),)
 
 
-def test_a_fetched_project_may_have_its_own_folders_and_volumes_of_the_engine(tmp_path: Path) -> None:
-    docker = Docker(image="x", volumes=["data:/a", "./b:/b:ro", "$(pwd)/c:/c", "named:/d"], network="none")
+def test_a_fetched_project_may_have_its_own_folders(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    docker = Docker(image="x", volumes=["data:/a", "./b:/b:ro", "$(pwd)/c:/c"], network="none")
 
-    assert len(check(docker, tmp_path, FETCHED)) == 4
+    assert len(check(docker, tmp_path, FETCHED)) == 3
+    check(Docker(image="x", network="bridge"), tmp_path, FETCHED)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,8 @@ def test_a_fetched_project_may_have_its_own_folders_and_volumes_of_the_engine(tm
         ({"volumes": ["/etc:/x"]}, "`/etc`, which is outside of it", "/etc"),
         ({"volumes": ["/etc:/x:ro"]}, "`/etc`", "/etc"),
         ({"volumes": ["../other:/x"]}, "outside of it", "{parent}/other"),
-        ({"volumes": ["/:/x"]}, "all of this machine", "/"),
+        ({"volumes": ["postgres:/x"]}, "a volume of the engine (`postgres`)", "postgres"),
+        ({"network": "services"}, "network: services", "network=services"),
         ({"volumes": ["./inside/../../:/x"]}, "outside of it", "{parent}"),
         ({"privileged": True}, "privileged", "privileged"),
         ({"network": "host"}, "network: host", "network=host"),
@@ -119,6 +123,10 @@ def test_a_fetched_project_is_refused_what_is_not_its_own_unless_allowed(
     check(docker, folder, Policy(allowed_mounts=(word,)))
 
 
+def test_all_of_this_machine_is_not_had_unasked(tmp_path: Path) -> None:
+    assert "all of this machine" in refused(Docker(image="x", volumes=["/:/x"]), tmp_path).message
+
+
 def test_a_link_out_of_the_project_is_judged_by_where_it_leads(tmp_path: Path) -> None:
     folder, outside = tmp_path / "project", tmp_path / "outside"
     folder.mkdir()
@@ -131,7 +139,14 @@ def test_a_link_out_of_the_project_is_judged_by_where_it_leads(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "build", [DockerBuild(context="link"), DockerBuild(dockerfile="link/x"), DockerBuild(context="in")]
+    "build",
+    [
+        DockerBuild(context="link"),
+        DockerBuild(dockerfile="link/x"),
+        DockerBuild(context="in"),
+        DockerBuild(context="lists"),
+        DockerBuild(context="own", dockerfile="own/run"),
+    ],
 )
 def test_an_image_is_not_built_from_where_a_link_leads_out(build: DockerBuild, tmp_path: Path) -> None:
     folder, outside = tmp_path / "project", tmp_path / "outside"
@@ -140,12 +155,25 @@ def test_an_image_is_not_built_from_where_a_link_leads_out(build: DockerBuild, t
     (folder / "link").symlink_to(outside)
     (folder / "in").mkdir()
     (folder / "in" / "Dockerfile").symlink_to(outside / "Dockerfile")
+    (folder / "lists").mkdir()
+    (folder / "lists" / ".dockerignore").symlink_to(outside / "list")
+    (folder / "own").mkdir()
+    (folder / "own" / "run.dockerignore").symlink_to(outside / "list")
 
     error = refused(Docker(build=build), folder)
 
     assert f"an image built from `{outside}" in error.message
     check(Docker(build=build), folder, Policy())
     check(Docker(build=build), folder, Policy(allowed_mounts=(str(outside),)))
+
+
+def test_a_lock_is_not_read_from_where_a_link_leads_out(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "mlproj.lock").symlink_to("/etc/passwd")
+
+    assert "`/etc/passwd`, which is outside of it" in refused(Docker(image="x"), folder).message
+    check(Docker(image="x"), folder, Policy())
 
 
 def test_what_is_allowed_allows_what_is_in_it_and_nothing_beside(tmp_path: Path) -> None:
@@ -180,6 +208,20 @@ def test_the_engines_socket_has_to_be_allowed_by_itself(tmp_path: Path, engine_s
 
     assert "the Docker socket" in error.message
     check(docker, tmp_path / "project", Policy(allowed_mounts=(str(engine_socket),)))
+
+
+def test_a_folder_that_holds_the_engines_socket_is_not_enough_either(
+    tmp_path: Path, engine_socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine_socket}")
+    (tmp_path / "var").symlink_to(tmp_path / "run")
+    docker = Docker(image="x", volumes=[f"{tmp_path}/var:/s"])
+
+    error = refused(docker, tmp_path / "project", str(tmp_path))
+
+    assert f"the Docker socket (`{engine_socket}`), which is in `{engine_socket.parent}`" in error.message
+    assert str(error.hint).endswith(f"`--allow-mount {engine_socket}`")
+    check(docker, tmp_path / "project", Policy(allowed_mounts=(str(tmp_path), str(engine_socket))))
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,53 @@ def test_only_what_the_dockerfile_copies_belongs(folder: Path, sources: list[str
     assert paths(folder, sources) == found
 
 
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("lf", ["lf", "lnk", "real", "real/f", "real/lf"]),
+        ("lnk/f", ["lnk", "real", "real/f"]),
+        ("lnk/", ["lnk", "real", "real/f", "real/lf"]),
+        ("l*", ["lf", "lnk", "real", "real/f", "real/lf"]),
+        ("real", ["real", "real/f", "real/lf"]),
+        ("out", ["etc", "etc/x", "out"]),
+    ],
+)
+def test_what_copied_links_lead_to_in_the_context_belongs(folder: Path, source: str, found: list[str]) -> None:
+    for name in ("real/f", "etc/x"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "lnk").symlink_to("real")
+    (folder / "lf").symlink_to("lnk/lf")
+    (folder / "real" / "lf").symlink_to("./f")
+    # The builder takes the context for all there is.
+    (folder / "out").symlink_to("../../../etc/x")
+
+    assert paths(folder, [source]) == found
+
+
+def test_a_link_through_another_and_back_may_lead_anywhere(folder: Path) -> None:
+    (folder / "odd").symlink_to("src/../notes.md")
+
+    assert paths(folder, ["odd"]) == paths(folder)
+
+
+def test_links_that_lead_round_come_to_an_end(folder: Path) -> None:
+    (folder / "one").symlink_to("two")
+    (folder / "two").symlink_to("one")
+    (folder / "deeper").symlink_to("deeper/deeper")
+
+    assert paths(folder, ["one"]) == ["one", "two"]
+    assert paths(folder, ["deeper"]) == paths(folder)
+
+
+def test_a_full_disk_is_no_fault_of_the_file_that_is_packed(folder: Path) -> None:
+    context = read_context(folder, folder / "Dockerfile", None)
+    (folder / "train.py").write_bytes(bytes(1 << 20))
+
+    with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(OSError, match="No space left"):
+        write_tar(context, None, full)
+
+
 def test_the_digest_is_of_names_contents_permissions_and_links(folder: Path) -> None:
     seen = {digest(folder)}
 

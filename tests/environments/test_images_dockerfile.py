@@ -74,6 +74,52 @@ def test_text_in_a_here_document_is_no_instruction() -> None:
     assert sources(text) == ("one",)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "RUN n=3; echo $((1<<n))",
+        "RUN echo $(( 1 <<n ))",
+        "RUN echo '<<EOF'",
+        "RUN cat <<<word",
+        "RUN cat<<EOF",
+        "RUN <<NEVER",
+        'RUN ["cat", "<<EOF"]',
+    ],
+)
+def test_what_is_no_here_document_hides_nothing_after_it(step: str) -> None:
+    text = f"FROM python:3\n{step}\nCOPY one /\nFROM other:1\nCOPY two /\nn\nEOF\n"
+
+    assert images(text) == ("python:3", "other:1")
+    assert sources(text) == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"), [("<<EOT", "EOT"), ('<<"EOT"', "EOT"), ("<<-'E.T'", "\t\tE.T"), ("3<<A <<B", "A\nB")]
+)
+def test_a_here_document_ends_with_its_word_alone(begin: str, end: str) -> None:
+    text = f"FROM python:3\nRUN {begin}\nFROM nothing\n  EOT\nEOT words\n{end}\nCOPY one /\n"
+
+    assert images(text) == ("python:3",)
+    assert sources(text) == ("one",)
+
+
+def test_words_may_be_apart_by_tabs() -> None:
+    text = "FROM\tpython:3\tAS\tone\nCOPY\tsub/s\t/o\nCOPY --chown=1\tother /\n"
+
+    assert images(text) == ("python:3",)
+    assert sources(text) == ("sub/s", "other")
+
+
+@pytest.mark.parametrize("step", ["RUN <<A", "RUN <<A\n\tA", "COPY <<A /x", "ARG B=x$B$B", "RUN echo $(( $(("])
+def test_a_large_dockerfile_takes_no_time(step: str) -> None:
+    text = "FROM python:3\nARG B=xx\n" + f"{step}\n" * 20_000
+
+    try:
+        assert images(text) == ("python:3",)
+    except UsageError as error:
+        assert "longer than 100000 characters" in error.message
+
+
 @pytest.mark.parametrize("text", ["", "# only words\n", "RUN true\n"])
 def test_a_dockerfile_that_builds_on_nothing_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no `FROM`"):
@@ -101,6 +147,17 @@ def test_an_image_that_is_not_known_without_arguments_is_refused_with_its_line()
         ("COPY $FROM_THE_BASE /", None),
         ("COPY --exclude=*.md . /", None),
         ("RUN --mount=type=bind,target=/src make", None),
+        ("RUN --mount=target=/src make", None),
+        ('RUN --mount=type="bind",target=/src make', None),
+        ('RUN --mount="target=/src" make', None),
+        ("RUN --network=none --mount=source=a,target=/src make", None),
+        ("RUN --mount=type=cache,target=/c --mount=type=secret,id=x make --mount=target=/x", ()),
+        ("RUN --mount=type=$KIND,target=/src make", None),
+        ("ONBUILD COPY . /\nFROM python:3", None),
+        ("COPY <<EOF /etc/x\nCOPY a /", None),
+        ('COPY a"b /', None),
+        ("COPY [a]b /", None),
+        ("COPY git@x /", ("git@x",)),
     ],
 )
 def test_what_is_copied_from_the_context(copies: str, found: tuple[str, ...] | None) -> None:

@@ -158,6 +158,32 @@ def test_nothing_listens_at_an_address(configuration: Path, monkeypatch: pytest.
 
     assert "docker version" in str(caught.value.hint)
 
+    assert "does not answer: Connection refused" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "tcp://127.0.0.1:99999",
+        "tcp://[::1",
+        "tcp://",
+        "tcp://host",
+        "127.0.0.1:x",
+        "ssh://[::1",
+        "npipe://x",
+        "unix://",
+    ],
+)
+def test_what_can_be_no_engines_address_is_told(
+    host: str, configuration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+
+    with pytest.raises(EnvironmentBuildError, match="no Docker engine can be at .*, which DOCKER_HOST names") as caught:
+        connect()
+
+    assert "tcp://host:2376" in str(caught.value.hint)
+
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 def test_no_permission_on_the_socket(configuration: Path, tmp_path: Path) -> None:
@@ -280,6 +306,36 @@ def test_an_engine_behind_an_address_is_asked_whether_it_sees_folders(
     # What this machine sees and the engine does not: a file system that only this process has.
     assert not shares_folders(behind, PYTHON_IMAGE, private_folder())
     assert not engine.client.containers(all=True, filters={"label": f"mlproj.probe={os.getpid()}"})
+
+
+SHARED = """
+import sys
+from pathlib import Path
+from mlproj.environments.images.engine import connect_to, shares_folders
+scratch = Path(sys.argv[3])
+for _ in range(2):
+    print(shares_folders(connect_to(sys.argv[1]), sys.argv[2], scratch), len(list(scratch.glob("recalled/*.seen"))))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can have mounts of its own")
+def test_an_engine_that_has_not_this_process_s_mounts_is_asked_once_whether_it_sees_folders(
+    engine: Engine, tmp_path: Path
+) -> None:
+    if engine.address.socket is None or shutil.which("unshare") is None:
+        pytest.skip("no engine with a socket, or no `unshare`")
+    words = [sys.executable, "-c", SHARED, engine.url, PYTHON_IMAGE, str(tmp_path)]
+    apart = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$1" && shift && exec "$@"', "sh", str(tmp_path)]
+
+    same = subprocess.run(words, capture_output=True, text=True, check=True)
+    own = subprocess.run([*apart, *words], capture_output=True, text=True)
+    same_folder = subprocess.run(["unshare", "--mount", *words], capture_output=True, text=True)
+    if own.returncode != 0 and "unshare" in own.stderr:
+        pytest.skip(f"no mounts of its own here: {own.stderr}")
+
+    assert same.stdout == "True 0\nTrue 0\n"
+    assert own.stdout == "False 1\nFalse 1\n", own.stderr
+    assert same_folder.stdout == "True 1\nTrue 1\n", same_folder.stderr
 
 
 def private_folder() -> Path:

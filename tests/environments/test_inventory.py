@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlproj import environments
-from mlproj.environments import builds
-from mlproj.errors import UsageError
+from mlproj.environments import builds, inventory
+from mlproj.errors import EnvironmentBuildError, UsageError
 
 
 def test_a_list_says_what_there_is(asking: Any, project: Path, cache: Path) -> None:
@@ -30,6 +31,20 @@ def test_a_use_is_noted(asking: Any, cache: Path) -> None:
     os.utime(builds.environment_folder(cache, key) / builds.RECORD, (1, 1))
     asking.prepare(dependencies=["apple"])
     assert environments.list_environments()[0].last_used_at > 1
+
+
+def test_what_lies_elsewhere_and_cannot_be_removed_keeps_the_environment(asking: Any, cache: Path) -> None:
+    key = asking.prepare(dependencies=["apple"]).key
+
+    def discard(record: Mapping[str, Any]) -> None:
+        raise EnvironmentBuildError("the engine is away")
+
+    removal = inventory.prune(None, discard)
+
+    assert (removal.removed, removal.freed, dict(removal.failed)) == ((), 0, {key: "the engine is away"})
+    with pytest.raises(EnvironmentBuildError, match=f"{key} is kept: the engine is away"):
+        inventory.remove(key, discard)
+    assert asking.prepare(dependencies=["apple"]).reused
 
 
 def test_the_long_unused_are_pruned(asking: Any, cache: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line
+
+_SCHEMES = ("unix", "tcp", "http", "https", "ssh")
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,33 @@ class Address:
         return Path(self.url.removeprefix("unix://")) if self.url.startswith("unix://") else None
 
 
+def refuse_nonsense(address: Address) -> None:
+    """Raise ``EnvironmentBuildError`` for an address that no engine can have."""
+    try:
+        parts = urlsplit(address.url)
+        whole = parts.path.startswith("/") if parts.scheme == "unix" else bool(parts.hostname)
+        # ssh alone has a port of its own.
+        port = 22 if parts.scheme in ("unix", "ssh") and parts.port is None else parts.port
+        whole = whole and parts.scheme in _SCHEMES and bool(port)
+    except ValueError:
+        whole = False
+    if not whole or re.search(r"[\x00-\x20\x7f]", address.url):
+        raise EnvironmentBuildError(
+            f"no Docker engine can be at `{one_line(address.url)}`, which {address.named_by} names",
+            hint="it is written `unix:///run/docker.sock`, `tcp://host:2376` or `ssh://user@host`",
+        )
+
+
 def configuration_folder() -> Path:
     """The docker command's folder: ``$DOCKER_CONFIG`` or ``~/.docker``."""
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    return Path(os.environ.get("DOCKER_CONFIG") or _home() / ".docker")
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")  # a number without a name, and no HOME: nothing of Docker's is there
 
 
 def named_address() -> Address | None:
@@ -87,7 +115,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def usual_addresses() -> Iterator[Address]:
     """Where engines are when nobody says: Docker's, rootless and Docker Desktop's, then Podman's."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    home = Path.home()
+    home = _home()
     for path in (
         Path("/var/run/docker.sock"),
         runtime / "docker.sock",

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlproj.environments.environment import Container, Policy, Report, Volume
+from mlproj.environments.images.addresses import named_address, usual_addresses
 from mlproj.environments.images.engine import Engine, is_rootless
+from mlproj.environments.images.lockfile import LOCK_NAME
 from mlproj.environments.images.references import Image
+from mlproj.environments.images.volumes import give_volume, new_volumes
 from mlproj.errors import EnvironmentBuildError, UsageError
 from mlproj.manifest.models import Docker
 from mlproj.text import one_line
@@ -21,7 +25,7 @@ _HOME_INSIDE = "/home/mlproj"
 _EXPANDED = re.compile(r"\$\(\s*pwd\s*\)|`\s*pwd\s*`|\$\{(?P<braced>PWD|HOME)\}|\$(?P<name>PWD|HOME)(?![A-Za-z0-9_])")
 _NAMED_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MODES = {"ro", "rw", "z", "Z", "cached", "delegated", "consistent", "nocopy"}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([bkmgt]?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([bkmgt]?)b?", re.IGNORECASE)
 
 
 def container_of(
@@ -39,6 +43,7 @@ def container_of(
             for each in volumes
         )
     if shares_folders:
+        _refuse_unsayable(folder, volumes)
         _make_missing(volumes)
     elif outside := [volume.source for volume in volumes if volume.source.startswith("/")]:
         raise EnvironmentBuildError(
@@ -46,6 +51,11 @@ def container_of(
             hint="declare a named volume (`data:/data`), or have the data in the project, which is copied there",
         )
     user = _user(wanted, engine)
+    named = [volume for volume in volumes if not volume.source.startswith("/")]
+    for volume in new_volumes(engine, named):
+        report(f"a new volume of the engine: {one_line(volume.source)}")
+        if wanted.user is None and user not in (None, "0:0") and not volume.read_only:
+            give_volume(engine, image.id, volume, str(user), report)
     return Container(
         engine=engine.url,
         image=image.id,
@@ -96,7 +106,7 @@ def read_volume(text: str, folder: Path) -> Volume:
     if unknown := [each for each in modes if each not in _MODES]:
         raise UsageError(f"the volume `{one_line(text)}`: `{one_line(unknown[0])}` is no mode; they are `ro` and `rw`")
     if source.startswith("~"):
-        source = str(Path(source).expanduser())
+        source = str(_of_somebodys_home(source))
     if not source.startswith("/"):
         if _NAMED_VOLUME.fullmatch(source) and "/" not in source and not (folder / source).exists():
             return Volume(source, target, "ro" in modes)
@@ -106,7 +116,14 @@ def read_volume(text: str, folder: Path) -> Volume:
 
 def _shell_value(match: re.Match[str], folder: Path) -> str:
     variable = match["braced"] or match["name"] or "PWD"
-    return str(Path.home()) if variable == "HOME" else str(folder)
+    return str(_of_somebodys_home("~")) if variable == "HOME" else str(folder)
+
+
+def _of_somebodys_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"`{one_line(path)}`: there is no such home", hint="write the path itself") from error
 
 
 def _split(expanded: str, text: str) -> tuple[str, str, str]:
@@ -120,6 +137,17 @@ def _split(expanded: str, text: str) -> tuple[str, str, str]:
     if target == "/":
         raise UsageError(f"the volume `{one_line(text)}` would hide all of the image")
     return parts[0], target, parts[2] if len(parts) == 3 else ""
+
+
+def _refuse_unsayable(folder: Path, volumes: Sequence[Volume]) -> None:
+    for path in (str(folder), *(volume.source for volume in volumes)):
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"`{one_line(path)}` cannot be mounted: its name is not UTF-8, which is all that an engine understands",
+                hint="rename it",
+            ) from None
 
 
 def _make_missing(volumes: Sequence[Volume]) -> None:
@@ -149,9 +177,9 @@ def refuse_unallowed(wanted: Docker, volumes: Sequence[Volume], folder: Path, po
     if policy.allowed_mounts is None:
         return
     words = {each for each in policy.allowed_mounts if each == "privileged" or re.match(r"(network|pid)=", each)}
-    places = [_real(Path(each).expanduser()) for each in policy.allowed_mounts if each not in words]
+    places = [_real(_of_somebodys_home(each)) for each in policy.allowed_mounts if each not in words]
     for asked in _asked_for(wanted, volumes, folder):
-        if asked.allowed_by in words or any(_allows(place, asked.allowed_by) for place in places):
+        if asked.allowed_by in policy.allowed_mounts or any(_allows(place, asked.allowed_by) for place in places):
             continue
         raise UsageError(
             f"the project was fetched, and its container asks for {one_line(asked.what)}",
@@ -174,22 +202,44 @@ def _asked_for(wanted: Docker, volumes: Sequence[Volume], folder: Path) -> Itera
         yield _Asked("this machine's network (`network: host`)", "network=host")
     elif wanted.network is not None and wanted.network.startswith("container:"):
         yield _Asked(f"the network of another container (`network: {wanted.network}`)", f"network={wanted.network}")
+    elif wanted.network not in (None, "none", "bridge", "default"):
+        yield _Asked(f"a network that others are in (`network: {wanted.network}`)", f"network={wanted.network}")
     if wanted.pid is not None:
         yield _Asked("this machine's processes (`pid: host`)", f"pid={wanted.pid}")
     if wanted.build is not None:
         # A link in the project would have the engine sent what it leads to.
         context, dockerfile = Path(wanted.build.context), wanted.build.dockerfile
-        for each in (context, context / (dockerfile or "Dockerfile"), Path(dockerfile or context)):
+        files = [context / (dockerfile or "Dockerfile"), Path(dockerfile or context)]
+        lists = [each.with_name(f"{each.name}.dockerignore") for each in files]
+        for each in (context, *files, *lists, context / ".dockerignore"):
             place = _real(folder / each)
             if not place.is_relative_to(_real(folder)):
                 yield _Asked(f"an image built from `{place}`, which is outside of it", str(place))
+    place = _real(folder / LOCK_NAME)
+    if not place.is_relative_to(_real(folder)):
+        yield _Asked(f"`{place}`, which is outside of it, as its lock", str(place))
     for volume in volumes:
         if not volume.source.startswith("/"):
-            continue  # the engine's own
+            yield _Asked(f"a volume of the engine (`{volume.source}`), which others may keep data in", volume.source)
+            continue
         place = _real(Path(volume.source))
         if not place.is_relative_to(_real(folder)):
             what = "the Docker socket" if place.is_socket() else "all of this machine" if str(place) == "/" else ""
             yield _Asked(f"{what} (`{place}`)" if what else f"`{place}`, which is outside of it", str(place))
+        for each in _engine_sockets():
+            if each != place and each.is_relative_to(place):
+                yield _Asked(f"the Docker socket (`{each}`), which is in `{place}`", str(each))
+
+
+def _engine_sockets() -> Iterator[Path]:
+    """The sockets by which engines are asked that are on this machine."""
+    with suppress(EnvironmentBuildError):
+        for address in (named_address(), *usual_addresses()):
+            if address is not None and address.socket is not None:
+                path = _real(address.socket)
+                with suppress(OSError):
+                    if path.is_socket():
+                        yield path
 
 
 def _real(path: Path) -> Path:

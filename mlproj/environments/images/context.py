@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -15,12 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from mlproj.environments.images.project_files import read_regular
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_file, sha256_of_text, write_atomically
 from mlproj.text import one_line
 
 # A file changed within this time of having been looked at may change again without its time showing it.
 _RACY_NS = 2_000_000_000
+_MOST_LINKS = 1000
+LARGEST_FILE = 1 << 20
+# What writing fails with, however well the file could be read.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def read_context(folder: Path, dockerfile: Path, sources: Sequence[str] | None) 
     from docker.utils.build import PatternMatcher
 
     matcher = PatternMatcher(_ignored(folder, dockerfile))
-    wanted = None if sources is None else [_parts(source) for source in sources]
+    wanted = None if sources is None else _with_links(folder, [_parts(source) for source in sources])
     # The library takes in `.dockerignore` whatever that says, since it has the engine read it.
     matcher.patterns.pop()
     paths = tuple(_with_parents(_walk(folder, "", matcher, wanted)))
@@ -85,18 +91,62 @@ def _ignored(folder: Path, dockerfile: Path) -> list[str]:
     # A Dockerfile's own list goes before the context's, as BuildKit has it.
     for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), folder / ".dockerignore"):
         try:
-            lines = path.read_text("utf-8-sig").splitlines()
+            lines = read_regular(path, LARGEST_FILE).decode("utf-8-sig").splitlines()
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            raise UsageError(f"`{one_line(path)}` cannot be read: {one_line(error)}") from error
+            raise UsageError(f"`{one_line(path)}` cannot be read: {_reason(error)}") from error
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return []
+
+
+def _reason(error: Exception) -> str:
+    return one_line((isinstance(error, OSError) and error.strerror) or error)
 
 
 def _parts(source: str) -> list[str]:
     # The builder takes every path as one inside the context.
     return [part for part in os.path.normpath("/" + source).split("/") if part not in ("", ".")]
+
+
+def _with_links(folder: Path, wanted: Sequence[list[str]]) -> list[list[str]] | None:
+    """The patterns, and those of what the links that they name or go through lead to; ``None`` when that is anything.
+
+    The builder follows the links that a COPY names, as if the context were all there is.
+    """
+    found = list(wanted)
+    for pattern in found:  # which grows
+        for led_to in _led_to(folder, [], pattern):
+            if led_to is None or len(found) > _MOST_LINKS:
+                return None
+            if led_to not in found:
+                found.append(led_to)
+    return found
+
+
+def _led_to(folder: Path, inside: list[str], rest: list[str]) -> Iterator[list[str] | None]:
+    from docker.utils.fnmatch import fnmatch
+
+    if not rest:
+        return
+    place = folder.joinpath(*inside)
+    try:
+        paths = list(place.iterdir())
+    except OSError:
+        return  # a file on the way, which the walk finds too
+    for path in paths:
+        if not fnmatch(path.name, rest[0]):
+            continue
+        if path.is_symlink():
+            target = path.readlink()
+            after = list(target.parts)
+            while after and after[0] in ("..", "/"):
+                del after[0]
+            # `x/../y` is `y` only if `x` is no link itself.
+            at = "" if target.is_absolute() else "/".join(inside)
+            yield None if ".." in after else [*_parts(f"{at}/{target}"), *rest[1:]]
+        elif path.is_dir():
+            yield from _led_to(folder, [*inside, path.name], rest[1:])
 
 
 def _belongs(path: list[str], pattern: list[str]) -> bool:
@@ -184,7 +234,7 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
 def write_tar(context: Context, dockerfile: str | None, stream: IO[bytes]) -> None:
     """Write the tar of a context, with ``dockerfile`` as the text of its Dockerfile, or without one.
 
-    Raises ``UsageError`` for a file that cannot be read.
+    Raises ``UsageError`` for a file that cannot be read, ``OSError`` when there is no room.
     """
     # BuildKit tells a tar by its first kilobyte: a folder's plain header, whatever comes after it.
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -220,4 +270,6 @@ def _add(tar: tarfile.TarFile, full: Path, path: str) -> None:
         elif entry.isdir() or entry.issym():
             tar.addfile(entry)
     except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise
         raise _unreadable(full, error) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlproj.environments import builds
 from mlproj.environments.environment import Policy, Report
 from mlproj.environments.images import pulls
+from mlproj.environments.images.context import LARGEST_FILE
 from mlproj.environments.images.engine import Engine, engine_platform
 from mlproj.environments.images.lockfile import (
     LOCK_NAME,
@@ -24,6 +25,7 @@ from mlproj.environments.images.lockfile import (
     pin_of,
     read_lock,
 )
+from mlproj.environments.images.project_files import read_regular
 from mlproj.environments.images.pulls import Wanted
 from mlproj.environments.images.references import Image, is_reference, parse_reference
 from mlproj.errors import EnvironmentBuildError, LockError, UsageError
@@ -257,13 +259,14 @@ def read_text(build: DockerBuild, folder: Path) -> tuple[Path, str]:
     places = [folder / each for each in dockerfiles_of(Docker(build=build))]
     path = next((place for place in places if place.is_file()), places[0])
     try:
-        return path, path.read_text("utf-8-sig")
+        return path, read_regular(path, LARGEST_FILE).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(
             f"there is no `{one_line(path)}` to build the image from", hint="name it by `build: {dockerfile: …}`"
         ) from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"`{one_line(path)}` cannot be read: {one_line(error)}") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise UsageError(f"`{one_line(path)}` cannot be read: {one_line(reason)}") from error
 
 
 def _base(asked: _Question, reference: str) -> Image:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlproj.environments.images.references import is_reference, parse_reference
@@ -13,13 +14,17 @@ from mlproj.errors import UsageError
 from mlproj.text import one_line
 
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S.*?)\s*$")
-_HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
+# A here-document as the builder knows one: a word of its own.
+_HERE_DOCUMENT = re.compile(r"\d*<<(-?)([\"']?)([^<>\"'\s$`\\;|&()]+)\2")
+_WORD = re.compile(r"(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|\\.|[^\s\"'\\])+|\S")
+_ARITHMETIC = re.compile(r"\$\(\((?:(?!\$\(\().)*?\)\)")
 _VARIABLE = re.compile(
     r"\\(?P<literal>.)|\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
     r"|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<kind>[-+])(?P<word>[^{}]*))?\})"
 )
-_FROM_FLAG = re.compile(r"--from=(\S+)")
-_MOUNT_FROM = re.compile(r"(--mount=\S*?\bfrom=)([^,\s]+)")
+_LONGEST_VALUE = 100_000
+# What needs nothing of the context; a mount without a `type` is a bind mount.
+_MOUNTS_OF_NO_FILES = ("cache", "tmpfs", "secret", "ssh")
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,11 @@ class Dockerfile:
 
     def pinned(self, pins: Mapping[str, str]) -> str:
         """The text with images named by what ``pins`` has for their references."""
-        lines = self.text.splitlines(keepends=True)
+        lines = self.text.split("\n")
         for reference, pin in pins.items():
             for number, written in self.places.get(reference, ()):
                 lines[number] = _replaced(lines[number], written, pin)
-        return "".join(lines)
+        return "\n".join(lines)
 
 
 def _replaced(line: str, written: str, pin: str) -> str:
@@ -69,8 +74,9 @@ def read_dockerfile(text: str, arguments: Mapping[str, str], target: str | None,
     instructions = _instructions(text, directives.get("escape", "\\"))
     given = {**_platform_arguments(platform), **arguments}
     reader = _Reader(given, target)
+    lines = text.split("\n")
     for instruction in instructions:
-        reader.take(instruction, text.splitlines())
+        reader.take(instruction, lines)
     if not reader.stages:
         raise UsageError("the Dockerfile has no `FROM`", hint="it has to begin with the image that it builds on")
     if target is not None and not reader.found_target:
@@ -93,7 +99,7 @@ def _platform_arguments(platform: str) -> dict[str, str]:
 
 def _directives(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _DIRECTIVE.match(line.strip())
         if match is None or match[1].lower() in found:
             break
@@ -103,7 +109,11 @@ def _directives(text: str) -> dict[str, str]:
 
 def _instructions(text: str, escape: str) -> list[Instruction]:
     """The instructions, with lines joined, comments left out, and here-documents passed over."""
-    found, lines, number = [], text.splitlines(), 0
+    found, lines, number = [], text.split("\n"), 0
+    places: dict[tuple[bool, str], list[int]] = {}
+    for place, line in enumerate(lines):
+        places.setdefault((False, line.rstrip("\r")), []).append(place)
+        places.setdefault((True, line.lstrip("\t").rstrip("\r")), []).append(place)
     while number < len(lines):
         first, words = number, ""
         if not lines[number].strip() or lines[number].lstrip().startswith("#"):
@@ -119,14 +129,37 @@ def _instructions(text: str, escape: str) -> list[Instruction]:
                 words += stripped
                 break
             words += stripped[: -len(escape)] + " "
-        name, _, rest = words.strip().partition(" ")
+        name, rest = _first_word(words)
         if name.upper() in ("RUN", "COPY", "ADD"):
-            for _, word in _HEREDOC.findall(rest):
-                while number < len(lines) and lines[number].strip() != word:
-                    number += 1
-                number += 1
-        found.append(Instruction(first, number, name.upper(), rest.strip()))
+            number = _after_here_documents(rest, places, number)
+        found.append(Instruction(first, number, name.upper(), rest))
     return found
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    word, *rest = text.split(None, 1) or [""]
+    return word, rest[0].strip() if rest else ""
+
+
+def _after_here_documents(rest: str, places: Mapping[tuple[bool, str], Sequence[int]], number: int) -> int:
+    """The line after the here-documents of an instruction; one whose end never comes is none.
+
+    ``places`` are where each line stands, as it is, and without the tabs that it is indented by.
+    """
+    for here in _here_documents(rest):
+        found = places.get(here, [])
+        first = bisect_left(found, number)
+        if first == len(found):
+            break
+        number = found[first] + 1
+    return number
+
+
+def _here_documents(rest: str) -> list[tuple[bool, str]]:
+    """Of each here-document whether its lines may be indented by tabs, and the line that ends it."""
+    words = _WORD.findall(_ARITHMETIC.sub("0", rest))
+    matches = [_HERE_DOCUMENT.fullmatch(word) for word in words]
+    return [(bool(match[1]), match[3]) for match in matches if match is not None]
 
 
 class _Reader:
@@ -139,6 +172,7 @@ class _Reader:
         self.past_target = False
         self.outer: dict[str, str] = {}
         self.stages: list[str] = []
+        self.names: set[str] = set()
         self.images: dict[str, list[tuple[int, str]]] = {}
         self.sources: list[str] | None = []
         self.values: dict[str, str] = {}
@@ -158,10 +192,10 @@ class _Reader:
         elif name in ("COPY", "ADD"):
             self._copy(instruction, lines)
         elif name == "RUN":
-            for match in _MOUNT_FROM.finditer(rest):
-                self._image(match[2], self._expand(match[2]), instruction, lines)
-            if any("type=bind" in mount and "from=" not in mount for mount in re.findall(r"--mount=(\S+)", rest)):
-                self.sources = None
+            self._mounts(instruction, lines)
+        elif name == "ONBUILD":
+            # It is a step of every stage that builds on this one.
+            self.sources = None
 
     def _argument(self, rest: str) -> None:
         for word in _words(rest):
@@ -194,28 +228,46 @@ class _Reader:
         name = words[2].lower() if len(words) == 3 and words[1].lower() == "as" else ""
         self._image(written, reference, instruction, lines)
         self.stages.append(name)
+        self.names.add(name)
         if self.target is not None and self.target.lower() in (name, str(len(self.stages) - 1)):
             self.found_target = True
 
-    def _copy(self, instruction: Instruction, lines: list[str]) -> None:
-        flag = _FROM_FLAG.search(instruction.rest)
-        if flag is not None:
-            self._image(flag[1], self._expand(flag[1]), instruction, lines)
-            return
-        sources = _copied(instruction.rest)
-        if sources is None or self.sources is None:
-            self.sources = None
-            return
-        for source in sources:
-            path = self._expand(source)
-            if "$" in path:
+    def _mounts(self, instruction: Instruction, lines: list[str]) -> None:
+        flags, _ = _flags(instruction.rest)
+        for flag in flags:
+            if not flag.startswith("--mount"):
+                continue
+            fields = [each.partition("=") for each in flag.partition("=")[2].replace('"', "").split(",")]
+            mount = {key.strip().lower(): value.strip() for key, _, value in fields}
+            if written := mount.get("from"):
+                self._image(written, self._expand(written), instruction, lines)
+            elif mount.get("type", "bind").lower() not in _MOUNTS_OF_NO_FILES:
                 self.sources = None
-                return
-            if not source.startswith("<<") and not re.match(r"[a-z]+://|git@", path):
+
+    def _copy(self, instruction: Instruction, lines: list[str]) -> None:
+        flags, rest = _flags(instruction.rest)
+        if others := [flag.partition("=")[2] for flag in flags if flag.startswith("--from=")]:
+            self._image(others[-1], self._expand(others[-1]), instruction, lines)
+            return
+        sources = None if any(flag.startswith("--exclude") for flag in flags) else _copied(rest)
+        below = {line.strip() for line in lines[instruction.first + 1 : instruction.last]}
+        for source in sources or ():
+            path = self._expand(source)
+            here = _HERE_DOCUMENT.fullmatch(source)
+            if here is not None and here[3] in below:
+                continue
+            if instruction.name == "ADD" and re.match(r"https?://|git://|ssh://|git@", path):
+                continue
+            if re.search(r"[$\"'\\\[]|<<", path):
+                sources = None  # it may mean anything
+                break
+            if self.sources is not None:
                 self.sources.append(path)
+        if sources is None:
+            self.sources = None
 
     def _image(self, written: str, reference: str, instruction: Instruction, lines: list[str]) -> None:
-        if reference.lower() in self.stages or reference == "scratch" or reference.isdigit():
+        if reference.lower() in self.names or reference == "scratch" or reference.isdigit():
             return
         if not is_reference(reference):
             raise UsageError(
@@ -230,7 +282,11 @@ class _Reader:
                 break
 
     def _expand(self, text: str) -> str:
-        return _expanded(text, self.values if self.stages else {**_only_platform(self.given), **self.outer})
+        expanded = _expanded(text, self.values if self.stages else {**_only_platform(self.given), **self.outer})
+        # `ARG A=$A$A`, over and over, has no end.
+        if len(expanded) > _LONGEST_VALUE:
+            raise UsageError(f"a variable of the Dockerfile is longer than {_LONGEST_VALUE} characters")
+        return expanded
 
 
 def _only_platform(given: Mapping[str, str]) -> dict[str, str]:
@@ -261,30 +317,36 @@ def _words(rest: str) -> list[str]:
         return rest.split()
 
 
+def _flags(rest: str) -> tuple[list[str], str]:
+    """The flags that an instruction begins with, without their quotes, and what comes after them."""
+    flags = []
+    while rest.startswith("--"):
+        match = _WORD.match(rest)
+        assert match is not None
+        flags.append(re.sub(r"\\(.)|[\"']", r"\1", match[0]))
+        rest = rest[match.end() :].lstrip()
+    return flags, rest
+
+
 def _copied(rest: str) -> list[str] | None:
     """The sources of a COPY or ADD, or ``None`` when they cannot be told."""
-    while rest.startswith("--"):
-        flag, _, rest = rest.partition(" ")
-        rest = rest.lstrip()
-        if flag.startswith("--exclude"):
-            return None
     if rest.startswith("["):
         try:
             words = json.loads(rest)
         except ValueError:
             return None
-        return [str(word) for word in words[:-1]] if isinstance(words, list) else None
+        return words[:-1] if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
     return rest.split()[:-1]
 
 
 def with_syntax(text: str, image: str | None) -> str:
     """The text with ``image`` as the frontend that its ``# syntax=`` names, or with none named."""
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")
     for number, line in enumerate(lines):
         match = _DIRECTIVE.match(line.strip())
         if match is None:
             break
         if match[1].lower() == "syntax":
-            lines[number] = "#\n" if image is None else f"# syntax={image}\n"
+            lines[number] = "#" if image is None else f"# syntax={image}"
             break
-    return "".join(lines)
+    return "\n".join(lines)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlproj.environments.images.addresses import Address, named_address, usual_addresses
+from mlproj.environments.images.addresses import Address, named_address, refuse_nonsense, usual_addresses
 from mlproj.errors import EnvironmentBuildError
+from mlproj.files import sha256_of_text, write_atomically
 from mlproj.text import one_line
 
 _CONNECT_SECONDS = 5
@@ -21,6 +23,7 @@ _ANSWER_SECONDS = 60
 _OLDEST_API = "1.30"
 # Who makes an engine's socket: itself, or the system's first process for it.
 _ENGINE_PROGRAMS = ("dockerd", "podman", "systemd", "init")
+_OWN_MOUNTS = Path("/proc/self/ns/mnt")
 _START_ONE = (
     "start Docker or Podman (`systemctl start docker`, `podman system service`), or say where it is by DOCKER_HOST or"
     " `docker context use NAME`"
@@ -82,6 +85,7 @@ def _connected(address: Address) -> Engine:
     from docker.errors import DockerException
     from docker.utils import version_lt
 
+    refuse_nonsense(address)
     with engine_errors(address):
         if address.socket is not None:
             _refuse_unreachable(address.socket)
@@ -180,6 +184,17 @@ def unreachable(address: Address, error: BaseException) -> EnvironmentBuildError
 
 
 def _cause(error: BaseException) -> str:
+    """What the system said, of an error that libraries have told one another."""
+    from requests.exceptions import Timeout
+
+    if isinstance(error, Timeout):
+        return "nothing was heard of it in time"
+    inner: BaseException | None = error
+    for _ in range(10):
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        told = [getattr(inner, "reason", None), *getattr(inner, "args", ()), getattr(inner, "__cause__", None)]
+        inner = next((each for each in told if isinstance(each, BaseException)), getattr(inner, "__context__", None))
     return str(error).removeprefix("Error while fetching server API version: ")
 
 
@@ -199,28 +214,61 @@ def shares_folders(engine: Engine, image: str, scratch: Path) -> bool:
 
     ``image`` is one that the engine has; a folder that nobody knows the name of is made in ``scratch`` for a while.
     """
-    if engine.address.socket is not None and listener_of(engine.address.socket)[0] in _ENGINE_PROGRAMS:
+    socket = engine.address.socket
+    if socket is None:
+        return _sees(engine, image, scratch)
+    program, _, process = listener_of(socket)
+    if program in _ENGINE_PROGRAMS and _same_mounts(process):
         return True
-    # On another machine; or behind a socket that was forwarded, or mounted into the container that mlproj is in.
-    return _sees(engine, image, scratch)
+    # Behind a socket that was forwarded, or mounted into the container that mlproj is in; or one that sees other
+    # mounts, or does not tell. It is asked once for as long as both are as they are.
+    memory = (
+        scratch / "recalled" / f"{sha256_of_text(json.dumps([engine.url, str(scratch), *_looks(socket)]))[:32]}.seen"
+    )
+    try:
+        return memory.read_text() == "yes"
+    except OSError:
+        sees = _sees(engine, image, scratch)
+    with suppress(OSError):
+        write_atomically(memory, "yes" if sees else "no")
+    return sees
 
 
-def listener_of(path: Path) -> tuple[str | None, int | None]:
-    """The program that made a socket, if it is one of this machine as this process sees it, and the user it runs as."""
+def _same_mounts(process: int | None) -> bool:
+    """Whether a process has the mounts that this one has, as far as this one may know."""
+    try:
+        return Path(f"/proc/{process}/ns/mnt").readlink() == _OWN_MOUNTS.readlink()
+    except OSError:
+        return False
+
+
+def _looks(socket: Path) -> list[Any]:
+    """What is another when the machine was started anew, or the engine, or this process has other mounts."""
+    found: list[Any] = []
+    with suppress(OSError):
+        found.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+    with suppress(OSError):
+        found.append(str(_OWN_MOUNTS.readlink()))
+    status = socket.stat()
+    return [*found, status.st_dev, status.st_ino, status.st_ctime_ns]
+
+
+def listener_of(path: Path) -> tuple[str | None, int | None, int | None]:
+    """The program that made a socket, if it is one of this machine as this process sees it, its user and number."""
     import socket
     import struct
 
     if not hasattr(socket, "SO_PEERCRED"):
-        return None, None
+        return None, None, None
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(str(path))
             found = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         process, user, _ = struct.unpack("3i", found)
         # Of another machine's or an outer container's processes the number is 0.
-        return (Path(f"/proc/{process}/comm").read_text().strip() if process else None), user
+        return (Path(f"/proc/{process}/comm").read_text().strip() if process else None), user, process
     except OSError:
-        return None, None
+        return None, None, None
 
 
 def _sees(engine: Engine, image: str, scratch: Path) -> bool:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlproj.environments.images.references import Image
+from mlproj.environments.images.project_files import read_regular
+from mlproj.environments.images.references import Image, is_reference
 from mlproj.errors import LockError
+from mlproj.manifest.image_names import is_digest
 from mlproj.text import one_line
 from mlproj.toml import dump_toml, parse_toml
 
 LOCK_NAME = "mlproj.lock"
 _VERSION = "1"
+_LARGEST = 10 << 20
 _HEADER = "# The images of a project's Docker environments, written by `mlproj lock`.\n\n"
 
 
@@ -68,12 +71,13 @@ def read_lock(folder: Path) -> tuple[Locked, ...] | None:
     """The environments of a project's lock, or ``None`` without one. Raises ``LockError`` for one that is broken."""
     path = folder / LOCK_NAME
     try:
-        return parse_lock(path.read_text("utf-8"))
+        return parse_lock(read_regular(path, _LARGEST).decode("utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise LockError(
-            f"`{one_line(path)}` cannot be read: {one_line(error)}",
+            f"`{one_line(path)}` cannot be read: {one_line(reason)}",
             hint="`mlproj lock` writes it anew, when it has been removed",
         ) from error
 
@@ -115,10 +119,18 @@ def _locked(table: Mapping[str, Any]) -> Locked:
 
 def _pin(table: Mapping[str, Any]) -> Pin:
     image, digest, identifier = _text(table, "image"), _text(table, "digest"), _text(table, "image-id")
-    pinned = digest or identifier or ""
-    if image is None or not pinned.startswith("sha256:") or len(pinned) != 71:
+    if image is None or not is_reference(image):
+        raise ValueError(f"`{one_line(image)}` is no image")
+    if not is_digest(identifier if digest is None else digest) or (digest is not None and identifier is not None):
         raise ValueError("one of its images has no `digest` or `image-id` of the form sha256:…")
-    return Pin(image, digest, None if digest else identifier)
+    return Pin(image, digest, identifier)
+
+
+def _digest(table: Mapping[str, Any], key: str) -> str:
+    value = _text(table, key)
+    if value is None or not is_digest(value):
+        raise ValueError(f"the `{key}` of a `build` is not of the form sha256:…")
+    return value
 
 
 def _build(table: Mapping[str, Any]) -> Build:
@@ -126,8 +138,8 @@ def _build(table: Mapping[str, Any]) -> Build:
     if not isinstance(arguments, dict) or not isinstance(bases, list):
         raise ValueError("a `build` of it is not as `mlproj lock` writes one")
     return Build(
-        dockerfile=_text(table, "dockerfile") or "",
-        context=_text(table, "context") or "",
+        dockerfile=_digest(table, "dockerfile"),
+        context=_digest(table, "context"),
         args={str(name): str(value) for name, value in arguments.items()},
         target=_text(table, "target"),
         bases=tuple(_pin(_table(base)) for base in bases),

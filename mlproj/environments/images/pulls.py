@@ -246,9 +246,10 @@ def digest_in_registry(engine: Engine, reference: str) -> str:
 
 
 def remove_image(engine: Engine, reference: str, identifier: str) -> None:
-    """Remove an image from the engine, unless a container is of it, it has other names too, or it is gone already.
+    """Remove an image from the engine, unless it has other names too, or is gone already.
 
-    Where ``reference`` means another image by now, that one stays. Raises ``EnvironmentBuildError``.
+    Where ``reference`` means another image by now, that one stays. Raises ``EnvironmentBuildError``, also for an image
+    that a container is of.
     """
     from docker.errors import APIError
 
@@ -257,7 +258,9 @@ def remove_image(engine: Engine, reference: str, identifier: str) -> None:
         with engine_errors_but_refusals(engine.address):
             engine.client.remove_image(reference if found is not None and found.id == identifier else identifier)
     except APIError as error:
-        if error.status_code not in (404, 409):
+        said = explanation(error).lower()
+        others = error.status_code == 409 and "container" not in said
+        if error.status_code != 404 and not others:
             raise EnvironmentBuildError(
                 f"the image `{one_line(reference)}` could not be removed: {one_line(explanation(error))}"
             ) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from mlproj.manifest.image_names import is_image_name
 
 _DEFAULT_REGISTRY = "docker.io"
 
@@ -42,7 +43,7 @@ class Reference:
 
 def is_reference(text: str) -> bool:
     """Whether a text can be an image's reference: it is a part of the paths that the engine is asked by."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", text) is not None and ".." not in text
+    return is_image_name(text)
 
 
 def parse_reference(text: str) -> Reference:
