@@ -46,6 +46,7 @@ _GRACE_ALONE_S = 3.0
 _WATCHED = {*_PASSED_ON, signal.SIGPIPE, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH}
 _COULD_NOT_RUN = 125
 _REMOVAL_S = 0.3
+_CALM_S = 0.5
 # All that there is to read when tini, the init that engines put before a command, cannot start it.
 _INITS_REFUSAL = re.compile(rb"\[FATAL tini \(\d+\)\] exec (.*) failed: (.*?)\r?\n", re.DOTALL)
 _LONGEST_REFUSAL = 4000
@@ -117,8 +118,9 @@ def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, 
         _start(client, identifier)
         usage = _Usage()
         _in_background(_pass_signals, order, identifier, tty)
-        _in_background(usage.watch, order["engine"], identifier)
-        _in_background(_end_orphans, order["engine"], Path(order["store"]), order["labels"])
+        # What can wait does: most of what a short command costs is the engine's.
+        _in_background(usage.watch, order["engine"], identifier, after_s=_CALM_S)
+        _in_background(_end_orphans, order["engine"], Path(order["store"]), order["labels"], after_s=_CALM_S)
         if copies is not None:
             _in_background(copies.follow_metrics)
         with _raw_terminal(tty):
@@ -140,8 +142,10 @@ def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, 
                 client.remove_volume(volume_name(order), force=True)
 
 
-def _in_background(target: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=target, args=arguments, daemon=True).start()
+def _in_background(target: Callable[..., None], *arguments: Any, after_s: float = 0.0) -> None:
+    thread = threading.Timer(after_s, target, arguments) if after_s else threading.Thread(target=target, args=arguments)
+    thread.daemon = True
+    thread.start()
 
 
 def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) -> str:

@@ -11,6 +11,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -475,7 +476,12 @@ def test_an_engine_that_goes_away_while_it_runs(
     assert b"Traceback" not in err
     # The engine is back, and what it still runs of that run is nobody's.
     assert len(containers(engine, own_home)) == 1
-    start("time.sleep(1)").finish()
+    session = start("sys.stdin.read()", stdin=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while len(containers(engine, own_home)) > 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    session.process.communicate(timeout=60)
+    assert session.process.returncode == 0
     assert containers(engine, own_home) == []
 
 
@@ -485,7 +491,7 @@ def test_the_containers_of_another_machines_store_are_left_alone(start: Any, eng
     labels = {"mlproj.run": "0" * 32, "mlproj.store": f"elsewhere:1:{own_home}"}
     other = engine.client.create_container(PYTHON_IMAGE, ["sleep", "60"], labels=labels)["Id"]
     try:
-        assert start("time.sleep(1)").finish()[0] == 0
+        assert start("time.sleep(2)").finish()[0] == 0
         assert engine.client.inspect_container(other)["State"]["Status"] == "created"
     finally:
         engine.client.remove_container(other, force=True)
