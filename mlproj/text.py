@@ -20,6 +20,17 @@ def one_line(text: object) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def brief(text: object, most: int = 200) -> str:
+    """``one_line`` text of at most ``most`` characters, and an ellipsis for the rest."""
+    line = one_line(text)
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
+def is_text(text: str) -> bool:
+    """Whether all in it is characters: no halves of UTF-16 pairs, which UTF-8 cannot have."""
+    return not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that ``name`` is most likely a misspelling of, or ``None``."""
     import difflib

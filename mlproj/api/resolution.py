@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -29,12 +29,6 @@ from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.sources.shown import shown_address
 from mlproj.text import one_line
 from mlproj.urls import secrets_of, without_credentials
-
-Chosen = Callable[[EnvironmentSpec, float], None]
-
-
-def _not_told(_: EnvironmentSpec, __: float) -> None:
-    return
 
 
 @dataclass(frozen=True)
@@ -67,10 +61,9 @@ class Resolved:
         return re.sub(r"(?i)(\.git|\.zip|\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or self.loaded.name
 
 
-def resolve_request(request: RunRequest, listener: Listener, chosen: Chosen = _not_told) -> Resolved:
+def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     """Walk a request through sources, manifest and parameters. Nothing outside the cache is written.
 
-    ``chosen`` hears of the environment, and of the command's grace period in seconds, as soon as they are known.
     The caller has to ``release`` the snapshot when it is done.
 
     Raises ``UsageError`` (and its kinds) for what cannot be run as asked.
@@ -80,18 +73,16 @@ def resolve_request(request: RunRequest, listener: Listener, chosen: Chosen = _n
         raise UsageError("a word for the command holds a NUL character, which no command can be given")
     fetching = _fetching(request, listener)
     if is_folder_as_it_is(request.project, fetching):
-        return _resolve_in(manifest_folder(request.project), None, request, listener, chosen)
+        return _resolve_in(manifest_folder(request.project), None, request, listener)
     fetched = take_snapshot(request.project, (), fetching)
     try:
-        return _resolve_in(fetched.folder, fetched, request, listener, chosen)
+        return _resolve_in(fetched.folder, fetched, request, listener)
     except BaseException:
         abandon(fetched)
         raise
 
 
-def _resolve_in(
-    folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener, chosen: Chosen
-) -> Resolved:
+def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener) -> Resolved:
     try:
         loaded = _manifest(folder, request.entry_point)
     except NoManifestError as error:
@@ -102,8 +93,6 @@ def _resolve_in(
     if name in loaded.broken:
         raise UsageError(loaded.broken[name])
     environment = choose_environment(loaded, entry_point, request)
-    grace_s = parse_duration(entry_point.grace_period)
-    chosen(environment.spec, grace_s)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     needed: dict[str, str] = {}
     if environment.spec.docker is not None:
@@ -133,7 +122,7 @@ def _resolve_in(
         policy,
         needed,
         timeout,
-        grace_s,
+        parse_duration(entry_point.grace_period),
         (*_secrets(entry_point, config), *snapshot.secrets),
         (*of_this_entry_point, *config.notices, *snapshot.notes, *environment.notices),
     )

@@ -28,7 +28,7 @@ from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahe
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
-from mlproj.manifest.models import EntryPoint, EnvironmentSpec
+from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.inputs import hash_inputs
@@ -62,18 +62,15 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
     knows of the run, its record tells of that as well.
     """
     with _interruptible():
-
-        def chosen(spec: EnvironmentSpec, grace_s: float) -> None:
-            if spec.docker is not None and not standby.begun:
-                start_ahead(standby, client_of(standby, grace_s))
-
         try:
-            resolved = resolve_request(request, listener, chosen)
+            resolved = resolve_request(request, listener)
         except BaseException:
             stand_down(standby)
             raise
         try:
             try:
+                if resolved.environment.docker is not None and not standby.begun:
+                    start_ahead(standby, client_of(standby, resolved.grace_s))
                 for notice in resolved.notices:
                     listener.notice(notice)
                 live, record, patch = _begin(request, resolved, listener)

@@ -18,6 +18,7 @@ from typing import Any
 
 from mlproj.environments.environment import Report
 from mlproj.errors import EnvironmentBuildError
+from mlproj.files import sha256_of_text
 from mlproj.locks import HeldLock, try_exclusive, try_shared, wait_exclusive
 
 RECORD = "environment.json"
@@ -127,6 +128,20 @@ def wait_for(path: Path, phrase: str, report: Report) -> HeldLock:
         report(phrase)
         held = wait_exclusive(path)
     return held
+
+
+def wait_for_question(cache: Path, asked: str, report: Report) -> HeldLock:
+    """Be the only one who answers a question (``recall.question``): the others then recall what was found."""
+    phrase = "waiting for another mlproj that prepares this environment"
+    return wait_for(cache / "locks" / f"{asked}.question", phrase, report)
+
+
+def note_project(environment: Path, project: Path) -> None:
+    """Note in a built environment's folder that a project uses it, for people to see."""
+    note = environment / "projects" / sha256_of_text(str(project))[:16]
+    with suppress(OSError):
+        if not note.exists():
+            note.write_text(str(project), "utf-8", "surrogateescape")
 
 
 def remove_built(cache: Path, key: str, discard: Callable[[], None] = lambda: None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,13 +44,7 @@ def _prepare_cold(
 ) -> Environment:
     from mlproj.environments.prefixes import install, resolution
 
-    # Several runs of one project at once: the first one resolves and builds, the others then recall what it
-    # found.
-    held = builds.wait_for(
-        cache / "locks" / f"{asked}.question",
-        "waiting for another mlproj that prepares this environment",
-        report,
-    )
+    held = builds.wait_for_question(cache, asked, report)
     try:
         ready = None if policy.refresh else _recalled(cache, asked, folder, policy, report)
         if ready is not None:
@@ -103,6 +96,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
     from mlproj.environments.prefixes import condarc, machine, pip_part, resolution
     from mlproj.environments.recall import (
         Witnesses,
+        build_files,
         file_digest,
         interpreter_file,
         listing_digest,
@@ -128,14 +122,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
         files={str(path): file_digest(path) for path in files},
         contents=contents,
         signatures=signatures_of(contents),
-        editables={
-            path: {
-                str(folder / path / file): file_digest(folder / path / file)
-                for file in ("pyproject.toml", "setup.py", "setup.cfg")
-            }
-            for path, editable in places.items()
-            if editable
-        },
+        editables=build_files(folder, [path for path, editable in places.items() if editable]),
         settings=settings_digest(folder, uv_variables(Virtualenv(), offline=False)),
         find_links=listed,
         find_links_listing=listing_digest(folder, listed),
@@ -144,9 +131,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
         variables={name: os.environ.get(name) for name in (*condarc.VARIABLES, *machine.override_variables())},
     )
     remember(request.cache, asked, folder, answer, witnesses)
-    projects = builds.environment_folder(request.cache, key) / "projects"
-    with suppress(OSError):
-        (projects / sha256_of_text(str(folder))[:16]).write_text(str(folder), "utf-8", "surrogateescape")
+    builds.note_project(builds.environment_folder(request.cache, key), folder)
 
 
 def _environment(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,7 @@ def prepare(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Polic
         chosen = decision.decide(engine, wanted, name, folder, policy, report)
         built, image = _built(engine, chosen, cache, report)
         try:
-            _remember_project(built.folder, folder)
+            builds.note_project(built.folder, folder)
             shared = shares_folders(engine, image.id, cache)
             inside = container.container_of(wanted, folder, image, engine, shared, policy, report)
         except BaseException:
@@ -133,13 +132,6 @@ def _build(engine: Engine, chosen: Decision, cache: Path, scratch: Path, report:
     }
     (made / builds.RECORD).write_text(dump_json(record), "utf-8")
     return made
-
-
-def _remember_project(built: Path, folder: Path) -> None:
-    note = built / "projects" / sha256_of_text(str(folder))[:16]
-    with suppress(OSError):
-        if not note.exists():
-            note.write_text(str(folder), "utf-8", "surrogateescape")
 
 
 def plan(spec: EnvironmentSpec, name: str | None, folder: Path, policy: Policy) -> EnvironmentPlan:

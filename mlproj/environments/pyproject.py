@@ -162,3 +162,23 @@ def _content_files(folder: Path) -> list[Path]:
             Path(root, name) for name in names if not name.endswith((".pyc", ".pyo")) and Path(root, name).is_file()
         ]
     return found
+
+
+def local_identities(folder: Path, places: Mapping[str, bool]) -> list[list[str]]:
+    """What of a project's local dependencies decides how an environment turns out.
+
+    ``places`` are their paths, and whether they are editable: such a one is the folder where it is; another one is its
+    content, wherever that is.
+    """
+    identities = []
+    for path, editable in sorted(places.items()):
+        place = folder / path
+        identities.append(
+            [path, str(place.resolve()), editable_digest(place)] if editable else [path, content_digest(place)]
+        )
+    return identities
+
+
+def local_contents(folder: Path, places: Mapping[str, bool]) -> dict[str, str]:
+    """The digests of the content of a project's local dependencies that are not editable, by path."""
+    return {str(folder / path): content_digest(folder / path) for path, editable in places.items() if not editable}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -13,7 +13,7 @@ from mlproj.environments.settings import listing, settings_digest
 from mlproj.files import dump_json, sha256_of_text, write_atomically
 
 # A file changed within this time of having been looked at may change again without its time showing it.
-_RACY_NS = 2_000_000_000
+RACY_NS = 2_000_000_000
 _VERSION = 1
 
 
@@ -103,6 +103,17 @@ def file_digest(path: Path) -> str | None:
         return None
 
 
+def build_files(folder: Path, editables: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """The digests of the files that say how each editable folder of a project is built."""
+    return {
+        path: {
+            str(folder / path / file): file_digest(folder / path / file)
+            for file in ("pyproject.toml", "setup.py", "setup.cfg")
+        }
+        for path in editables
+    }
+
+
 def listing_digest(folder: Path, places: Sequence[str]) -> str:
     """A digest of what is in the folders of packages among ``places``."""
     return sha256_of_text(json.dumps(listing(folder, places))) if places else ""
@@ -126,6 +137,6 @@ def signatures_of(paths: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for path in paths:
         signature, newest = pyproject.content_signature(Path(path))
-        if newest + _RACY_NS < time.time_ns():
+        if newest + RACY_NS < time.time_ns():
             found[path] = signature
     return found

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlproj.environments import lockfile, pyproject
+from mlproj.environments import lock_policy, lockfile, pyproject
 from mlproj.environments.environment import Policy, Report
 from mlproj.environments.interpreters import Interpreter, find_interpreter, lowest_version
 from mlproj.environments.recall import listing_digest
 from mlproj.environments.requirements import Declared, normalised_name, package_name, read_declared
 from mlproj.environments.settings import settings_digest, uv_variables
 from mlproj.environments.uv import ToolLog, reporting_downloads, run_uv, tool_failure
-from mlproj.errors import LockError, UsageError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.text import one_line, plural
 
@@ -67,8 +66,7 @@ def read_request(
 
     Without one asked for, the lock has a say.
     """
-    if policy.locked and policy.frozen:
-        raise UsageError("`--locked` and `--frozen` exclude each other: the first checks the lock, the second does not")
+    lock_policy.refuse_both(policy)
     env = uv_variables(spec, offline=policy.offline)
     path = lockfile.lock_path(folder, name)
     lock, problem = None, None
@@ -111,15 +109,8 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     Raises ``LockError`` when the policy insists on a lock that is missing, unreadable or stale.
     """
     path, policy = request.lock_path, request.policy
-    insisted = "--locked" if policy.locked else "--frozen" if policy.frozen else None
-    if request.lock_problem is not None:
-        if insisted:
-            raise LockError(f"`{insisted}`: the lock `{one_line(path)}` cannot be read: {request.lock_problem}")
-        return None, f"{path.name} cannot be read ({request.lock_problem}): resolving without it"
-    if request.lock is None:
-        if insisted:
-            raise LockError(f"`{insisted}`: there is no lock `{one_line(path)}`", hint="`mlproj lock` writes it")
-        return None, None
+    if request.lock is None or request.lock_problem is not None:
+        return None, lock_policy.without_lock(path, request.lock_problem, policy)
     if policy.frozen:
         return Decision(request.lock, "lock", path, None, fresh_lock=False), None
     reasons = lockfile.staleness(request.lock, request.declared, request.spec.python, request.folder)
@@ -131,17 +122,7 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     if not reasons:
         notice = f"{path.name} was not written by mlproj: used as it is" if foreign else None
         return Decision(request.lock, "lock", path, notice, fresh_lock=not foreign), None
-    if policy.locked:
-        listed = "\n".join(f"  {reason}" for reason in reasons)
-        raise LockError(
-            f"`--locked`: the lock `{one_line(path)}` is stale:\n{listed}",
-            hint="`mlproj lock` brings it up to date",
-        )
-    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return (
-        None,
-        f"{path.name} is stale ({reasons[0]}{more}): resolving anew; `mlproj lock` brings it up to date",
-    )
+    return None, lock_policy.with_stale_lock(path, reasons, policy)
 
 
 def _memo(request: Request) -> Path:
@@ -264,31 +245,17 @@ def make_lock(request: Request, upgrade: bool, upgrade_packages: Sequence[str]) 
 
 def local_contents(request: Request, document: lockfile.Document) -> dict[str, str]:
     """The digests of the content of the project's folders and files that a lock installs, by path."""
-    return {
-        str(request.folder / path): pyproject.content_digest(request.folder / path)
-        for path, editable in lockfile.local_places(document).items()
-        if not editable
-    }
+    return pyproject.local_contents(request.folder, lockfile.local_places(document))
 
 
 def environment_key(request: Request, document: lockfile.Document) -> str:
-    """The key of the environment that a lock comes to: what decides how it turns out, and nothing else.
-
-    An editable dependency is the folder where it is; another local one is its content, wherever that is.
-    """
-    local: list[list[str]] = []
-    for path, editable in sorted(lockfile.local_places(document).items()):
-        place = request.folder / path
-        if editable:
-            local.append([path, str(place.resolve()), pyproject.editable_digest(place)])
-        else:
-            local.append([path, pyproject.content_digest(place)])
+    """The key of the environment that a lock comes to: what decides how it turns out, and nothing else."""
     interpreter = request.interpreter
     decisive = [
         "virtualenv",
         interpreter.platform,
         [interpreter.path, interpreter.implementation, interpreter.version],
         lockfile.essence(document),
-        local,
+        pyproject.local_identities(request.folder, lockfile.local_places(document)),
     ]
     return sha256_of_text(json.dumps(decisive))[:32]

@@ -50,13 +50,7 @@ def _prepare_cold(
     from mlproj.processes.tools import ended
 
     ahead = install.Ahead()
-    # Several runs of one project at once: the first one resolves and builds, the others then recall what it
-    # found.
-    held = builds.wait_for(
-        cache / "locks" / f"{asked}.question",
-        "waiting for another mlproj that prepares this environment",
-        report,
-    )
+    held = builds.wait_for_question(cache, asked, report)
     try:
         ready = None if policy.refresh else _recalled(cache, asked, wanted, folder, policy, report)
         if ready is not None:
@@ -143,6 +137,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
     from mlproj.environments import lockfile, resolution
     from mlproj.environments.recall import (
         Witnesses,
+        build_files,
         file_digest,
         interpreter_file,
         listing_digest,
@@ -164,13 +159,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
         files={str(path): file_digest(path) for path in (*request.declared.files, request.lock_path)},
         contents=contents,
         signatures=signatures_of(contents),
-        editables={
-            path: {
-                str(folder / path / file): file_digest(folder / path / file)
-                for file in ("pyproject.toml", "setup.py", "setup.cfg")
-            }
-            for path in editables
-        },
+        editables=build_files(folder, editables),
         settings=settings_digest(folder, request.env),
         find_links=request.declared.find_links,
         find_links_listing=listing_digest(folder, request.declared.find_links),
@@ -179,9 +168,7 @@ def _remember(request: Request, decision: Decision, key: str, asked: str) -> Non
         variables={},
     )
     remember(request.cache, asked, folder, answer, witnesses)
-    projects = builds.environment_folder(request.cache, key) / "projects"
-    with suppress(OSError):
-        (projects / sha256_of_text(str(folder))[:16]).write_text(str(folder), "utf-8", "surrogateescape")
+    builds.note_project(builds.environment_folder(request.cache, key), folder)
 
 
 def _environment(built: builds.Built, lock_file: Path) -> Environment:

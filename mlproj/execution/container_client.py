@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -69,7 +69,6 @@ class _NoInitError(Exception):
 def main() -> int:
     """Run the command in its container to the end; gives its exit status."""
     order = _order(int(sys.argv[1]))
-    argv = order["argv"]
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     findings, status = Findings(), _COULD_NOT_RUN
     try:
@@ -77,9 +76,9 @@ def main() -> int:
         with contextlib.closing(engine.client):
             # An init passes signals on: as process 1 a command would not hear of them.
             try:
-                status, findings = _run(engine.client, {**order, "init": True}, argv)
+                status, findings = _run(engine.client, {**order, "init": True})
             except _NoInitError:
-                status, findings = _run(engine.client, {**order, "init": False}, argv)
+                status, findings = _run(engine.client, {**order, "init": False})
     except _NotRunError as error:
         findings = Findings(failed=[str(error), error.hint])
     except MlprojError as error:
@@ -104,12 +103,12 @@ def _order(channel: int) -> dict[str, Any]:
     return order
 
 
-def _run(client: Any, order: dict[str, Any], argv: Sequence[str]) -> tuple[int, Findings]:
+def _run(client: Any, order: dict[str, Any]) -> tuple[int, Findings]:
     tty = os.isatty(1) and os.isatty(2)
     caller = f"{os.getuid()}:{os.getgid()}"
     # Before it runs, what is there of others is none of its doing.
     foreign = foreign_files(writable_folders(order).values()) if order["user"] != caller else None
-    identifier = _create(client, order, argv, tty)
+    identifier = _create(client, order, tty)
     try:
         copies = None if order["shares_folders"] else Copies(client, identifier, order)
         if copies is not None:
@@ -148,7 +147,7 @@ def _in_background(target: Callable[..., None], *arguments: Any, after_s: float 
     thread.start()
 
 
-def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) -> str:
+def _create(client: Any, order: dict[str, Any], tty: bool) -> str:
     more: dict[str, Any] = {}
     host = dict(order["host"])
     if order["platform"] is not None:
@@ -163,14 +162,14 @@ def _create(client: Any, order: dict[str, Any], argv: Sequence[str], tty: bool) 
               read_only=each["read_only"])
         for each in shared
     ]  # fmt: skip
+    variables = {"TINI_KILL_PROCESS_GROUP": "1", **order["variables"]}
     if order["home"] is not None:
         host["tmpfs"] = {order["home"]: "mode=1777,exec"}
-    home = {"HOME": order["home"]} if order["home"] is not None else {}
-    variables = {"TINI_KILL_PROCESS_GROUP": "1", **home, **order["variables"]}
+        variables.setdefault("HOME", order["home"])
     try:
         created = client.create_container(
             order["image"],
-            command=list(argv),
+            command=order["argv"],
             name=order["name"],
             labels=order["labels"],
             user=order["user"],
@@ -262,9 +261,7 @@ def _pass_signals(order: dict[str, Any], identifier: str, tty: bool) -> None:
         if number in _ENDING:
             # Without its mlproj there is no reason to wait long.
             grace_s = order["grace_s"] if _is_there(order["runner"]) else min(order["grace_s"], _GRACE_ALONE_S)
-            killing = threading.Timer(grace_s, _tell, (order, partial(_kill, identifier, int(signal.SIGKILL))))
-            killing.daemon = True
-            killing.start()
+            _in_background(_tell, order, partial(_kill, identifier, int(signal.SIGKILL)), after_s=grace_s)
         if number == signal.SIGTSTP:
             _tell(order, lambda client: client.pause(identifier))
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -293,8 +290,8 @@ def _is_there(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
-        return True
+    except PermissionError:
+        pass  # it is somebody else's, and there
     return True
 
 

@@ -27,6 +27,11 @@ class Plan:
     margin_s: float = 0.0
     message: bytes | None = field(default=None, repr=False)
 
+    @property
+    def patience_s(self) -> float:
+        """The time between asking the command to end and killing it."""
+        return self.grace_s + self.margin_s
+
 
 @dataclass(frozen=True)
 class Usage:

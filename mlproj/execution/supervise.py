@@ -122,7 +122,7 @@ def _start(standby: Standby, plan: Plan, *, waits: bool) -> None:
         plan.argv,
         cwd=plan.cwd,
         env=plan.variables,
-        grace=plan.grace_s + plan.margin_s,
+        grace=plan.patience_s,
         timeout=None if waits else plan.timeout_s,
         terminal=controlling,
         channel=waits,
@@ -283,7 +283,7 @@ def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan
             rest = rest[os.write(target, rest) :]
     except BrokenPipeError:
         progress.reader_gone = True
-        guarded.end(standby.guardian, signal.SIGPIPE, plan.grace_s + plan.margin_s)
+        guarded.end(standby.guardian, signal.SIGPIPE, plan.patience_s)
         return False
     except OSError as error:
         notice = f"some of the output could not be passed on: {error.strerror}; it is in the log"
@@ -336,7 +336,7 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
         again = progress.signal is not None
         progress.signal = progress.signal or number
         progress.kill_at = progress.kill_at or time.monotonic() + plan.grace_s
-        guarded.end(guardian, number, 0.0 if again else plan.grace_s + plan.margin_s)
+        guarded.end(guardian, number, 0.0 if again else plan.patience_s)
 
     def suspend(_: int, __: object) -> None:
         if lent is not None and terminal.wants_keys_as_bytes(lent):

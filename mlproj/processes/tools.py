@@ -60,6 +60,24 @@ def _remaining_events(descriptor: int) -> dict[str, Any]:
     return {name: value for event in events for name, value in event.items()}
 
 
+def run_in_silence(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], grace: float, timeout: float
+) -> dict[str, Any]:
+    """Run a program without input or output, for ``timeout`` seconds at most, and give what its guardian tells of it:
+    ``exited`` (-n for signal n) and ``timed_out``, or ``failed`` when it could not be started.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        guardian = start_guardian(null, null, null)
+    finally:
+        os.close(null)
+    try:
+        order(guardian, argv, cwd=cwd, env=env, grace=grace, timeout=timeout)
+        return _remaining_events(guardian.events)
+    finally:
+        dismiss(guardian)
+
+
 def start_tool(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: BinaryIO) -> Guardian:
     """Start a tool that is to run beside other work, its output going to ``log``, which has to be a file.
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlproj.errors import EnvironmentBuildError
+from mlproj.locations import home_folder
 from mlproj.text import one_line
 
 _SCHEMES = ("unix", "tcp", "http", "https", "ssh")
@@ -52,14 +53,7 @@ def refuse_nonsense(address: Address) -> None:
 
 def configuration_folder() -> Path:
     """The docker command's folder: ``$DOCKER_CONFIG`` or ``~/.docker``."""
-    return Path(os.environ.get("DOCKER_CONFIG") or _home() / ".docker")
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path("/")  # a number without a name, and no HOME: nothing of Docker's is there
+    return Path(os.environ.get("DOCKER_CONFIG") or (home_folder() or Path("/")) / ".docker")
 
 
 def named_address() -> Address | None:
@@ -115,7 +109,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def usual_addresses() -> Iterator[Address]:
     """Where engines are when nobody says: Docker's, rootless and Docker Desktop's, then Podman's."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    home = _home()
+    home = home_folder() or Path("/")
     for path in (
         Path("/var/run/docker.sock"),
         runtime / "docker.sock",

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlproj.environments.images.project_files import read_regular
+from mlproj.environments.recall import RACY_NS
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_file, sha256_of_text, write_atomically
 from mlproj.text import one_line
 
-# A file changed within this time of having been looked at may change again without its time showing it.
-_RACY_NS = 2_000_000_000
 _MOST_LINKS = 1000
 LARGEST_FILE = 1 << 20
 # What writing fails with, however well the file could be read.
@@ -191,7 +190,7 @@ def context_digest(context: Context, cache: Path) -> str:
         return digest
     digest = _read_digest(context, statuses)
     newest = max((status.st_mtime_ns for status in statuses), default=0)
-    if newest + _RACY_NS < time.time_ns():
+    if newest + RACY_NS < time.time_ns():
         with suppress(OSError):
             write_atomically(memory, f"{looks} {digest}\n")
     return digest

@@ -27,11 +27,12 @@ from mlproj.environments.images.lockfile import (
 )
 from mlproj.environments.images.project_files import read_regular
 from mlproj.environments.images.pulls import Wanted
-from mlproj.environments.images.references import Image, is_reference, parse_reference
+from mlproj.environments.images.references import Image, parse_reference
 from mlproj.errors import EnvironmentBuildError, LockError, UsageError
 from mlproj.files import sha256_of_text
 from mlproj.locations import cache_folder
 from mlproj.manifest.environment_files import dockerfiles_of
+from mlproj.manifest.image_names import is_image_name
 from mlproj.manifest.models import Docker, DockerBuild
 from mlproj.text import one_line
 
@@ -142,7 +143,7 @@ def _decided(asked: _Question) -> Decision:
 
 
 def _decided_image(asked: _Question, name: str | None) -> Decision:
-    if name is None or not is_reference(name):
+    if name is None or not is_image_name(name):
         raise UsageError(
             f"`{one_line(name)}` is no image", hint="write it as `python:3.12-slim` or `registry.example/team/train:1`"
         )
@@ -285,7 +286,7 @@ def _with_frontend(asked: _Question, dockerfile: Dockerfile, text: str, key_with
     from mlproj.environments.images.dockerfile import with_syntax
 
     named = dockerfile.syntax
-    if named is None or not is_reference(named) or not has_buildkit(asked.engine):
+    if named is None or not is_image_name(named) or not has_buildkit(asked.engine):
         return text, None
     wanted = Wanted(str(parse_reference(named)), None, asked.wanted.pull)
     built_without = builds.read_record(builds.environment_folder(cache_folder(), key_without)) is not None

@@ -9,8 +9,9 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mlproj.environments.images.references import is_reference, parse_reference
+from mlproj.environments.images.references import parse_reference
 from mlproj.errors import UsageError
+from mlproj.manifest.image_names import is_image_name
 from mlproj.text import one_line
 
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S.*?)\s*$")
@@ -269,7 +270,7 @@ class _Reader:
     def _image(self, written: str, reference: str, instruction: Instruction, lines: list[str]) -> None:
         if reference.lower() in self.names or reference == "scratch" or reference.isdigit():
             return
-        if not is_reference(reference):
+        if not is_image_name(reference):
             raise UsageError(
                 f"line {instruction.first + 1} of the Dockerfile: `{one_line(written)}` comes to"
                 f" `{one_line(reference)}`, which is no image",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.environments.images.project_files import read_regular
-from mlproj.environments.images.references import Image, is_reference
+from mlproj.environments.images.references import Image
 from mlproj.errors import LockError
-from mlproj.manifest.image_names import is_digest
+from mlproj.manifest.image_names import is_digest, is_image_name
 from mlproj.text import one_line
 from mlproj.toml import dump_toml, parse_toml
 
@@ -119,7 +119,7 @@ def _locked(table: Mapping[str, Any]) -> Locked:
 
 def _pin(table: Mapping[str, Any]) -> Pin:
     image, digest, identifier = _text(table, "image"), _text(table, "digest"), _text(table, "image-id")
-    if image is None or not is_reference(image):
+    if image is None or not is_image_name(image):
         raise ValueError(f"`{one_line(image)}` is no image")
     if not is_digest(identifier if digest is None else digest) or (digest is not None and identifier is not None):
         raise ValueError("one of its images has no `digest` or `image-id` of the form sha256:…")

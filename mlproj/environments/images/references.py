@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlproj.manifest.image_names import is_image_name
-
 _DEFAULT_REGISTRY = "docker.io"
 
 
@@ -39,11 +37,6 @@ class Reference:
         if self.digest is not None:
             return self.pinned(self.digest)
         return f"{self.repository}:{self.tag}"
-
-
-def is_reference(text: str) -> bool:
-    """Whether a text can be an image's reference: it is a part of the paths that the engine is asked by."""
-    return is_image_name(text)
 
 
 def parse_reference(text: str) -> Reference:

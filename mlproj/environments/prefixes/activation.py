@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlproj.environments.environment import Report
 from mlproj.errors import EnvironmentBuildError
+from mlproj.processes.tools import run_in_silence
 from mlproj.text import one_line, printable
 
 # What an active conda environment of the caller's has set; CONDARC, CONDA_OVERRIDE_… and the like are settings.
@@ -153,7 +153,7 @@ def _run_scripts(
     waiting.daemon = True
     waiting.start()
     try:
-        events = _guarded(argv, prefix, for_bash)
+        events = run_in_silence(argv, cwd=prefix, env=for_bash, grace=_GRACE_S, timeout=_LIMIT_S)
     finally:
         waiting.cancel()
     if "failed" in events:
@@ -192,22 +192,3 @@ def _told(scripts: Sequence[str], work: Path, status: int, *, timed_out: bool) -
     shown = status if status > 0 else 128 - status
     lines = "\n".join(f"  {printable(line)}" for line in said)
     return f"{script} failed (exit status {shown})" + (f":\n{lines}" if lines else "")
-
-
-def _guarded(argv: Sequence[str], prefix: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """Run a command that has no time to lose, without input or output, and give what its guardian tells of it."""
-    from mlproj.processes.guarded import dismiss, order, read_events, start_guardian
-
-    null = os.open(os.devnull, os.O_RDWR)
-    try:
-        guardian = start_guardian(null, null, null)
-    finally:
-        os.close(null)
-    received = b""
-    try:
-        order(guardian, argv, cwd=prefix, env=env, grace=_GRACE_S, timeout=_LIMIT_S)
-        while data := os.read(guardian.events, 65536):
-            received += data
-    finally:
-        dismiss(guardian)
-    return {name: value for event in read_events(received)[0] for name, value in event.items()}

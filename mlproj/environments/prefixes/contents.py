@@ -13,7 +13,7 @@ from typing import Any
 from mlproj.environments.builds import RECORD
 from mlproj.errors import EnvironmentBuildError
 from mlproj.files import sha256_of_file
-from mlproj.text import one_line
+from mlproj.text import brief, is_text, one_line
 
 _DEEPEST = 100
 _LONGEST, _LONGEST_NAME = 1000, 255
@@ -85,7 +85,7 @@ def _listed(name: str, folder: Path) -> Iterator[tuple[str, str, str | None]]:
         if not isinstance(path, str):
             raise _broken(name, "its paths.json is no list of paths")
         if each.get("prefix_placeholder") == "":
-            raise _broken(name, f"`{_shown(path)}` has an empty text for the prefix")
+            raise _broken(name, f"`{brief(path)}` has an empty text for the prefix")
         sha256 = each.get("sha256")
         # What a prefix was put into before the package was made has another digest as well.
         kept = each.get("sha256_in_prefix") is None and isinstance(sha256, str)
@@ -110,7 +110,7 @@ def _refuse_path(name: str, path: str) -> None:
         or "" in parts[:-1]
         or not path
         or "\0" in path
-        or not _is_text(path)
+        or not is_text(path)
     ):
         raise _refused(name, path, "is no path inside of an environment")
     if len(parts) > _DEEPEST or len(path) > _LONGEST or any(len(os.fsencode(each)) > _LONGEST_NAME for each in parts):
@@ -118,10 +118,6 @@ def _refuse_path(name: str, path: str) -> None:
     top = parts[0].casefold()
     if top in _OWN or (top == "conda-meta" and (len(parts) != 2 or parts[1] not in _IN_CONDA_META)):
         raise _refused(name, path, "is where mlproj and conda keep what they know of an environment")
-
-
-def _is_text(path: str) -> bool:
-    return not any("\ud800" <= each <= "\udfff" for each in path)
 
 
 def _is_python(name: str, folder: Path) -> bool:
@@ -132,7 +128,7 @@ def _is_python(name: str, folder: Path) -> bool:
     for each in noarch.get("entry_points") or []:
         command = str(each).partition("=")[0].strip()
         if not _COMMAND.fullmatch(command) or command in (".", ".."):
-            raise _broken(name, f"its command `{_shown(command)}` is no name of one")
+            raise _broken(name, f"its command `{brief(command)}` is no name of one")
     return True
 
 
@@ -141,7 +137,7 @@ def refuse_another_package(folder: Path, name: str, version: str, build: str) ->
     index = _json(name, folder / "info" / "index.json")
     found = [str(index.get(key)) for key in ("name", "version", "build")] if isinstance(index, dict) else []
     if not found or [found[0].lower(), *found[1:]] != [name.lower(), version, build]:
-        raise _broken(name, f"it is {_shown(' '.join(found)) or 'none'}, and not {_shown(f'{name} {version} {build}')}")
+        raise _broken(name, f"it is {brief(' '.join(found)) or 'none'}, and not {brief(f'{name} {version} {build}')}")
 
 
 def is_spoilt(folder: Path, contents: Contents) -> bool:
@@ -223,12 +219,8 @@ def _meets_link(path: str, links: Mapping[str, str], known: dict[str, bool]) -> 
     return known[path]
 
 
-def _shown(text: str) -> str:
-    return one_line(text if len(text) <= 200 else f"{text[:200]}…")
-
-
 def _refused(name: str, path: str, why: str) -> EnvironmentBuildError:
-    return _broken(name, f"its path `{_shown(path)}` {why}")
+    return _broken(name, f"its path `{brief(path)}` {why}")
 
 
 def _broken(name: str, why: str) -> EnvironmentBuildError:

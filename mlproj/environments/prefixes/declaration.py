@@ -15,7 +15,7 @@ from mlproj.manifest.diagnostics import ManifestError
 from mlproj.manifest.document import LARGEST_FILE, parse_document
 from mlproj.manifest.form_fields import VARIABLE_PATTERN
 from mlproj.manifest.mlproject_environments import RULES
-from mlproj.text import did_you_mean, one_line
+from mlproj.text import brief, did_you_mean, is_text, one_line
 
 if TYPE_CHECKING:
     from mlproj.manifest.models import Conda, Virtualenv
@@ -83,7 +83,7 @@ def read_declared_prefix(spec: Conda, folder: Path, platform: str) -> Declared:
         dependencies[each], pip[each] = _dependencies(selected, shown)
     for name, version in spec.virtual_packages.items():
         if not _VERSION.fullmatch(version):
-            raise UsageError(f'`virtual_packages`: `{name}: {_short(version)}` has no version, such as "12.4"')
+            raise UsageError(f'`virtual_packages`: `{name}: {brief(version)}` has no version, such as "12.4"')
     category = first.get("category") or "main"
     if not isinstance(category, str):
         raise UsageError(f"{shown}: expected a text under `category`")
@@ -92,7 +92,7 @@ def read_declared_prefix(spec: Conda, folder: Path, platform: str) -> Declared:
         raise UsageError(f"{shown}: expected a mapping under `variables`")
     for name, value in variables.items():
         if (problem := variable_problem(str(name), value)) is not None:
-            raise UsageError(f"{shown}: the variable `{_short(name)}` {problem}")
+            raise UsageError(f"{shown}: the variable `{brief(name)}` {problem}")
     return Declared(
         channels=_channels(first, shown),
         dependencies=dependencies,
@@ -137,7 +137,7 @@ def _mapping(text: str, shown: str) -> dict[str, Any]:
         raise UsageError(f"{shown}: expected a mapping with `channels` and `dependencies`")
     for key in read:
         if key not in _KEYS and did_you_mean(key, _KEYS):
-            raise UsageError(f"{shown}: unknown key `{_short(key)}`.{did_you_mean(key, _KEYS)}")
+            raise UsageError(f"{shown}: unknown key `{brief(key)}`.{did_you_mean(key, _KEYS)}")
     return read
 
 
@@ -159,14 +159,9 @@ def variable_problem(name: str, value: object) -> str | None:
         return "is mlproj's own: choose another name"
     if not isinstance(value, (str, int, float)):
         return "is no text: expected one in quotes"
-    if "\0" in str(value) or any("\ud800" <= each <= "\udfff" for each in str(value)):
+    if "\0" in str(value) or not is_text(str(value)):
         return "has a value that cannot be set: it holds what is no character"
     return None
-
-
-def _short(value: object) -> str:
-    text = one_line(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _selected(text: str, platform: str) -> list[str]:
@@ -220,7 +215,7 @@ def _dependencies(mapping: Mapping[str, Any], shown: str) -> tuple[tuple[str, ..
     for item in items:
         if isinstance(item, str) and len(item) > _LONGEST:
             raise UsageError(
-                f"{shown}: `{_short(item)}` is longer than any dependency: expected at most {_LONGEST} characters"
+                f"{shown}: `{brief(item)}` is longer than any dependency: expected at most {_LONGEST} characters"
             )
         if isinstance(item, str) and (within := _CHANNEL_IN_BRACKETS.search(item)):
             # Not shown, since an address may hold a token.
@@ -239,7 +234,7 @@ def _dependencies(mapping: Mapping[str, Any], shown: str) -> tuple[tuple[str, ..
             pip += [line.strip() for line in lines]
         else:
             raise UsageError(
-                f"{shown}: `{_short(item)}` is no dependency: expected a package such as `numpy=1.26`,"
+                f"{shown}: `{brief(item)}` is no dependency: expected a package such as `numpy=1.26`,"
                 " or `pip:` with a list of requirements"
             )
     if pip and not any(re.match(r"(?:\S+::)?pip\b", each) for each in conda):

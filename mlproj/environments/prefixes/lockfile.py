@@ -17,6 +17,7 @@ from mlproj.environments.lockfile import differences
 from mlproj.environments.prefixes.declaration import Declared
 from mlproj.environments.prefixes.reading import Document
 from mlproj.environments.prefixes.tokens import bare, without_secrets
+from mlproj.environments.requirements import normalised_name
 from mlproj.errors import EnvironmentBuildError
 from mlproj.files import sha256_of_text
 from mlproj.text import one_line
@@ -87,8 +88,13 @@ def packages_for(document: Document, platform: str, categories: frozenset[str]) 
 
 def _build_in(package: Mapping[str, Any]) -> str:
     """The build in a conda package's file name, which locks of older versions of conda-lock do not repeat."""
-    stem = re.sub(r"(\.conda|\.tar\.bz2)$", "", package["url"].partition("#")[0].rpartition("/")[2])
+    stem = file_stem(package["url"].partition("#")[0].rpartition("/")[2])
     return stem.rsplit("-", 2)[-1] if package["manager"] == "conda" and stem.count("-") >= 2 else ""
+
+
+def file_stem(file_name: str) -> str:
+    """The name of a conda package's file without its ending."""
+    return re.sub(r"(\.conda|\.tar\.bz2)$", "", file_name)
 
 
 def unverifiable(packages: Sequence[Locked]) -> list[str]:
@@ -172,16 +178,12 @@ def missing(packages: Sequence[Locked], declared: Declared, platform: str) -> li
     """What is declared by name for a platform, and is not among a lock's packages: somebody edited it."""
     # What a requirement of pip's names may be a package of conda's.
     names = {each.name.lower() for each in packages if each.manager == "conda"}
-    every = {_dashed(each.name) for each in packages}
+    every = {normalised_name(each.name) for each in packages}
     conda = [_name(line) for line in declared.dependencies[platform] if "/" not in line.rpartition("::")[2]]
     # A marker may say that it is not for this platform.
     pip = [_name(line) for line in declared.pip[platform] if _REQUIREMENT.match(line) and ";" not in line]
-    gone = [name for name in conda if name not in names] + [name for name in pip if _dashed(name) not in every]
+    gone = [name for name in conda if name not in names] + [name for name in pip if normalised_name(name) not in every]
     return [f"`{one_line(name)}` is not in it" for name in gone]
-
-
-def _dashed(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _name(line: str) -> str:

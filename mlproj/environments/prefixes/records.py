@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mlproj.environments.prefixes.lockfile import Locked
+from mlproj.environments.prefixes.lockfile import Locked, file_stem
 from mlproj.environments.prefixes.tokens import bare
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line
@@ -64,11 +64,6 @@ def record_of(locked: Locked) -> RepoDataRecord:
             hint="delete the lock, or its entry, and write it anew by `mlproj lock`",
         ) from None
     return RepoDataRecord(record, file_name, url, f"{channel}/")
-
-
-def file_stem(file_name: str) -> str:
-    """The name of a package's file without its ending."""
-    return re.sub(r"(\.conda|\.tar\.bz2)$", "", file_name)
 
 
 def site_packages(python: Locked) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlproj.environments import pyproject
+from mlproj.environments import lock_policy, pyproject
 from mlproj.environments.environment import Policy, Report
 from mlproj.environments.prefixes import lockfile, pip_part, solving
 from mlproj.environments.prefixes.channels import Channels, extended, find_channels, make_client
@@ -28,8 +27,9 @@ from mlproj.environments.prefixes.reading import Document, read_lock
 from mlproj.environments.prefixes.records import locked_of, record_of
 from mlproj.environments.recall import file_digest, listing_digest
 from mlproj.environments.requirements import Declared as PipPart
+from mlproj.environments.requirements import normalised_name
 from mlproj.environments.settings import settings_digest, uv_variables
-from mlproj.errors import EnvironmentBuildError, LockError, UsageError
+from mlproj.errors import EnvironmentBuildError, LockError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.text import one_line, plural
 
@@ -108,8 +108,7 @@ def read_request(
     report: Report,
 ) -> Request:
     """Read the declaration, the user's condarc and the lock."""
-    if policy.locked and policy.frozen:
-        raise UsageError("`--locked` and `--frozen` exclude each other: the first checks the lock, the second does not")
+    lock_policy.refuse_both(policy)
     platform = this_platform()
     declared = read_declared_prefix(spec, folder, platform)
     condarc = read_condarc()
@@ -149,15 +148,8 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     is to be used is not for this platform, or not for this machine.
     """
     path, policy = request.lock_path, request.policy
-    insisted = "--locked" if policy.locked else "--frozen" if policy.frozen else None
-    if request.lock_problem is not None:
-        if insisted:
-            raise LockError(f"`{insisted}`: the lock `{one_line(path)}` cannot be read: {request.lock_problem}")
-        return None, f"{path.name} cannot be read ({request.lock_problem}): resolving without it"
-    if request.lock is None:
-        if insisted:
-            raise LockError(f"`{insisted}`: there is no lock `{one_line(path)}`", hint="`mlproj lock` writes it")
-        return None, None
+    if request.lock is None or request.lock_problem is not None:
+        return None, lock_policy.without_lock(path, request.lock_problem, policy)
     if policy.frozen:
         return _decision_of_lock(request, request.lock, None, fresh=False), None
     reasons = lockfile.staleness(request.lock, request.declared, request.pip_digests, request.scratch)
@@ -168,17 +160,7 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
     if not reasons:
         notice = f"{path.name} was not written by mlproj: it is of what is declared" if foreign else None
         return _decision_of_lock(request, request.lock, notice, fresh=True), None
-    if policy.locked:
-        listed = "\n".join(f"  {reason}" for reason in reasons)
-        raise LockError(
-            f"`--locked`: the lock `{one_line(path)}` is stale:\n{listed}",
-            hint="`mlproj lock` brings it up to date",
-        )
-    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return (
-        None,
-        f"{path.name} is stale ({reasons[0]}{more}): resolving anew; `mlproj lock` brings it up to date",
-    )
+    return None, lock_policy.with_stale_lock(path, reasons, policy)
 
 
 def _decision_of_lock(request: Request, lock: Document, notice: str | None, *, fresh: bool) -> Decision:
@@ -269,9 +251,9 @@ def make_lock(request: Request, upgrade: bool, upgrade_packages: Sequence[str]) 
     """The lock to stand beside the manifest: for all the platforms that are declared."""
     anew = ("*",) if upgrade else tuple(upgrade_packages)
     packages = {platform: _resolved(request, platform, anew) for platform in request.declared.platforms}
-    there = {_normalised(each.name) for locked in packages.values() for each in locked}
+    there = {normalised_name(each.name) for locked in packages.values() for each in locked}
     for name in upgrade_packages:
-        if _normalised(name) not in there:
+        if normalised_name(name) not in there:
             request.report(f"nothing to upgrade: there is no package {one_line(name)} in this environment")
     packages = {platform: pinned(locked, _without_md5(locked), request.shelf) for platform, locked in packages.items()}
     if names := sorted({name for locked in packages.values() for name in lockfile.unverifiable(locked)}):
@@ -291,13 +273,9 @@ def _before(request: Request, platform: str, anew: Sequence[str]) -> list[Locked
     """The packages of the project's lock that the resolution is to keep where it can."""
     if request.lock is None or "*" in anew:
         return []
-    names = {_normalised(name) for name in anew}
+    names = {normalised_name(name) for name in anew}
     kept = lockfile.packages_for(request.lock, platform, request.declared.categories)
-    return [each for each in kept if _normalised(each.name) not in names]
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return [each for each in kept if normalised_name(each.name) not in names]
 
 
 def _without_digest(packages: Sequence[Locked]) -> list[Locked]:
@@ -357,27 +335,16 @@ def _resolved(request: Request, platform: str, anew: Sequence[str]) -> list[Lock
 
 def local_contents(request: Request) -> dict[str, str]:
     """The digests of the content of the project's folders that the ``pip:`` part installs, by path."""
-    return {
-        str(request.folder / path): pyproject.content_digest(request.folder / path)
-        for path, editable in pip_part.local_folders(request.pip, request.folder).items()
-        if not editable
-    }
+    return pyproject.local_contents(request.folder, pip_part.local_folders(request.pip, request.folder))
 
 
 def environment_key(request: Request, decision: Decision) -> str:
     """The key of the environment that a decision comes to: what decides how it turns out, and nothing else."""
-    local: list[Any] = []
-    for path, editable in sorted(pip_part.local_folders(request.pip, request.folder).items()):
-        place = request.folder / path
-        if editable:
-            local.append([path, str(place.resolve()), pyproject.editable_digest(place)])
-        else:
-            local.append([path, pyproject.content_digest(place)])
     decisive = [
         "conda",
         request.platform,
         lockfile.essence(decision.packages),
-        local,
+        pyproject.local_identities(request.folder, pip_part.local_folders(request.pip, request.folder)),
         request.spec.post_link_scripts,
     ]
     return sha256_of_text(json.dumps(decisive))[:32]
