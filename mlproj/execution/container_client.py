@@ -48,7 +48,7 @@ _COULD_NOT_RUN = 125
 _REMOVAL_S = 0.3
 _CALM_S = 0.5
 # All that there is to read when tini, the init that engines put before a command, cannot start it.
-_INITS_REFUSAL = re.compile(rb"\[FATAL tini \(\d+\)\] exec (.*) failed: (.*?)\r?\n", re.DOTALL)
+_INITS_REFUSAL = re.compile(rb"\[FATAL tini \(\d+\)\] exec (.*) failed: ([^\n]*?)\r?\n", re.DOTALL)
 _LONGEST_REFUSAL = 4000
 # What the engine says of a program that is not there.
 _ENGINES_REFUSAL = re.compile(r'exec: \\?"(.+?)\\?": (?:stat .*?: )?(.*?)(?:: unknown)?$')
@@ -214,17 +214,18 @@ def _refused(error: docker.errors.APIError, what: str) -> _NotRunError:
 
 
 def _pass_output(client: Any, identifier: str, stream: Any, tty: bool) -> bytes:
-    """Write on what the container writes, and give the beginning of it.
+    """Write on what the container writes, and give the beginning of it: of stdout, and after it of stderr.
 
-    When nobody reads any more the command is told to end, as SIGPIPE would have it.
+    The engine passes the two on as they come, in no certain order. When nobody reads any more the command is told to
+    end, as SIGPIPE would have it.
     """
     gone: set[int] = set()
-    said = b""
+    said = {1: b"", 2: b""}
     try:
         for number, chunk in frames_iter(stream, tty):
             descriptor = 2 if number == 2 and not tty else 1
-            if len(said) < _LONGEST_REFUSAL:
-                said += chunk[:_LONGEST_REFUSAL]
+            if len(said[descriptor]) < _LONGEST_REFUSAL:
+                said[descriptor] += chunk[:_LONGEST_REFUSAL]
             if descriptor in gone:
                 continue
             rest = memoryview(chunk)
@@ -237,7 +238,7 @@ def _pass_output(client: Any, identifier: str, stream: Any, tty: bool) -> bytes:
                     client.kill(identifier, signal="SIGTERM")
     except OSError:  # the engine has gone: what became of the container is asked next
         pass
-    return said
+    return said[1] + said[2]
 
 
 def _feed(stream: Any) -> None:
