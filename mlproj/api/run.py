@@ -36,9 +36,10 @@ from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
+from mlproj.runs.totals import with_totals
 from mlproj.sources.git.variables import REDIRECTING
 from mlproj.text import one_line
-from mlproj.tracking.metrics_file import append_points, with_totals
+from mlproj.tracking.metrics_file import append_points
 
 _STOPPED_BY_A_STEP = (
     "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"

@@ -61,7 +61,10 @@ def open_database(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> s
     Raises StoreError when it cannot be opened, is damaged, or was written by a newer mlproj.
     """
     with explained(path.parent):
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+        # Threads may take turns with a connection (`Intake` does); who opened it makes no difference to SQLite.
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+        )
         try:
             journal = "delete" if on_network_file_system(path.parent) else "wal"
             current = (_version(connection), connection.execute("PRAGMA journal_mode").fetchone()[0])

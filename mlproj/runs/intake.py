@@ -6,6 +6,7 @@ import math
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.errors import StoreError
-from mlproj.runs.database import transaction
+from mlproj.runs.database import explained, transaction
 from mlproj.runs.index import number_of, param_columns, plain
 from mlproj.runs.metric_lines import LARGEST_STEP, MetricPoint, parse_line
+from mlproj.runs.record import DatasetRecord, ModelRecord
 from mlproj.runs.store import Store
+from mlproj.runs.totals import Summary, Totals
 from mlproj.text import one_line, plural
 
 LONGEST_LINE = 1 << 20
@@ -24,30 +27,6 @@ BYTES_PER_POLL = 4 << 20
 MOST_METRICS = 10_000
 SHOWN_BAD_LINES = 3
 POLL_PATIENCE_MS = 500
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What is known of one metric: its value at the highest step, and over all its points."""
-
-    value: float
-    step: int
-    at_ms: int
-    minimum: float
-    maximum: float
-    points: int
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a run logged in all. ``removed_tags`` were taken away; ``notices`` are for the user."""
-
-    metrics: dict[str, float]
-    params: dict[str, Any]
-    tags: dict[str, str]
-    removed_tags: list[str]
-    notices: list[str]
-    points: int
 
 
 @dataclass
@@ -62,11 +41,13 @@ class _Batch:
     summaries: dict[str, Summary] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str | None] = field(default_factory=dict)
+    datasets: dict[str, DatasetRecord] = field(default_factory=dict)
+    models: dict[str, ModelRecord] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
 
 
 class Intake:
-    """The open end of one run's metrics file. Made by ``open_intake``; used by one thread."""
+    """The open end of one run's metrics file. Made by ``open_intake``; threads may share it."""
 
     def __init__(
         self,
@@ -78,10 +59,13 @@ class Intake:
         mask: Callable[[bytes], bytes],
     ) -> None:
         self._store, self._number, self._path, self._mask = store, number, path, mask
+        self._lock = threading.Lock()
         self._offset, self._line_number, self._skipping = offset, 0, False
         self._summaries = summaries
         self._params: dict[str, Any] = {}
         self._tags: dict[str, str | None] = {}
+        self._datasets: dict[str, DatasetRecord] = {}
+        self._models: dict[str, ModelRecord] = {}
         self._bad: list[str] = []
         self._bad_count = 0
         self._points = sum(each.points for each in summaries.values())
@@ -96,6 +80,19 @@ class Intake:
         A store that is full or locked is told among the notices, and what could not be stored is tried
         again by the next poll: the file keeps it.
         """
+        with self._lock:
+            self._poll()
+
+    def so_far(self) -> Totals:
+        """What was logged up to now, all that is in the file included."""
+        with self._lock:
+            offset = -1
+            while offset != self._offset:
+                offset = self._offset
+                self._poll()
+            return self._totals()
+
+    def _poll(self) -> None:
         try:
             status = self._path.lstat()
         except OSError:
@@ -117,6 +114,10 @@ class Intake:
 
         Never raises: what the database cannot take is in the totals all the same.
         """
+        with self._lock:
+            return self._close()
+
+    def _close(self) -> Totals:
         failed, end = False, None
         while end is None or self._offset < end:
             try:
@@ -187,9 +188,10 @@ class Intake:
     def _take(self, batch: _Batch, line: bytes, now_ms: int) -> None:
         try:
             logged = parse_line(self._mask(line))
-            held = len(self._params) + len(self._tags) + len(batch.params) + len(batch.tags)
-            if (logged.params or logged.tags) and held > MOST_METRICS:
-                raise ValueError(f"more than {MOST_METRICS} parameters and tags")
+            held = sum(map(len, (self._params, self._tags, self._datasets, self._models)))
+            held += sum(map(len, (batch.params, batch.tags, batch.datasets, batch.models)))
+            if not logged.points and held > MOST_METRICS:
+                raise ValueError(f"more than {MOST_METRICS} parameters, tags, datasets and models")
             for point in logged.points:
                 self._add(batch, point, now_ms)
         except ValueError as error:
@@ -198,6 +200,8 @@ class Intake:
         for name, value in logged.params.items():
             batch.params.setdefault(name, value)
         batch.tags.update(logged.tags)
+        batch.datasets.update(logged.datasets)
+        batch.models.update(logged.models)
 
     def _add(self, batch: _Batch, point: MetricPoint, now_ms: int) -> None:
         before = batch.summaries.get(point.name) or self._summaries.get(point.name)
@@ -236,6 +240,8 @@ class Intake:
         self._points += len(batch.points)
         self._params = {**batch.params, **self._params}
         self._tags.update(batch.tags)
+        self._datasets.update(batch.datasets)
+        self._models.update(batch.models)
         self._bad_count += len(batch.bad)
         self._bad.extend(batch.bad[: SHOWN_BAD_LINES - len(self._bad)])
 
@@ -246,10 +252,12 @@ class Intake:
             more = "; …" if self._bad_count > len(self._bad) else ""
             notices.append(f"{lines} of the metrics file could not be read: {'; '.join(self._bad)}{more}")
         return Totals(
-            metrics={name: each.value for name, each in self._summaries.items()},
+            summaries=dict(self._summaries),
             params=self._params,
             tags={name: value for name, value in self._tags.items() if value is not None},
             removed_tags=[name for name, value in self._tags.items() if value is None],
+            datasets=list(self._datasets.values()),
+            models=list(self._models.values()),
             notices=notices,
             points=self._points,
         )
@@ -264,15 +272,22 @@ def open_intake(store: Store, run_id: str, path: Path, mask: Callable[[bytes], b
 
     ``mask`` takes secrets out of each line before it is read.
     """
-    from mlproj.runs.database import explained
-
     with explained(store.folder):
         number = number_of(store.connection, run_id)
         row = store.connection.execute("SELECT metrics_offset FROM runs WHERE number = ?", (number,)).fetchone()
+    if row is None:
+        raise StoreError(f"run {one_line(run_id)} is not in the store")
+    return Intake(store, number, path, row[0], summaries_of(store, run_id), mask)
+
+
+def summaries_of(store: Store, run_id: str) -> dict[str, Summary]:
+    """What the database knows of each metric of a run. Raises StoreError."""
+    with explained(store.folder):
         rows = store.connection.execute(
-            "SELECT name, value, step, at_ms, minimum, maximum, points FROM metrics WHERE run = ?", (number,)
+            "SELECT name, value, step, at_ms, minimum, maximum, points FROM metrics WHERE run = ?",
+            (number_of(store.connection, run_id),),
         )
-        summaries = {
+        return {
             name: Summary(
                 math.nan if value is None else value,
                 step,
@@ -283,9 +298,6 @@ def open_intake(store: Store, run_id: str, path: Path, mask: Callable[[bytes], b
             )
             for name, value, step, at_ms, low, high, points in rows
         }
-    if row is None:
-        raise StoreError(f"run {one_line(run_id)} is not in the store")
-    return Intake(store, number, path, row[0], summaries, mask)
 
 
 def _write_points(connection: sqlite3.Connection, number: int, batch: _Batch) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlproj.runs.record import DatasetRecord, ModelRecord
 from mlproj.runs.times import seconds_of
 
 LONGEST_NAME = 250
-LONGEST_TEXT = 10_000
+LONGEST_TEXT = 100_000
 LARGEST_STEP = (1 << 63) - 1
 
 
@@ -31,11 +32,16 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class Logged:
-    """What one line says. A tag of ``None`` is taken away."""
+    """What one line says. A tag of ``None`` is taken away.
+
+    ``datasets`` and ``models`` are by what tells one from another.
+    """
 
     points: list[MetricPoint] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str | None] = field(default_factory=dict)
+    datasets: dict[str, DatasetRecord] = field(default_factory=dict)
+    models: dict[str, ModelRecord] = field(default_factory=dict)
 
 
 def append_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -59,9 +65,10 @@ def parse_line(line: bytes) -> Logged:
     """What a line logs. Raises ValueError saying why it is not one of the forms below.
 
     ``{"name": n, "value": v, "step": s, "timestamp": t}``, ``{"metrics": {n: v, …}, "step": s}``,
-    ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``. Step
-    and timestamp (seconds or milliseconds since the epoch, or ISO 8601) may be left out. NaN and the
-    infinities are taken bare, as Python writes them, and as strings.
+    ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``; from MLflow
+    clients also ``{"dataset": {…}}`` and ``{"model": {…}}``. Step and timestamp (seconds or milliseconds since the
+    epoch, or ISO 8601; ``timestamp_ms`` is milliseconds whatever its size) may be left out. NaN and the infinities are
+    taken bare, as Python writes them, and as strings.
     """
     try:
         mapping = json.loads(line)
@@ -70,20 +77,49 @@ def parse_line(line: bytes) -> Logged:
     if not isinstance(mapping, dict):
         raise ValueError("not a JSON object")
     if "name" in mapping and "value" in mapping:
-        step, at_ms = _step(mapping.get("step")), _milliseconds(mapping.get("timestamp"))
+        step, at_ms = _step(mapping.get("step")), _moment(mapping)
         return Logged(points=[MetricPoint(_name(mapping["name"]), _number(mapping["value"]), step, at_ms)])
     if "param" in mapping and "value" in mapping:
         return Logged(params={_name(mapping["param"]): _param(mapping["value"])})
     if "tag" in mapping and "value" in mapping:
         return Logged(tags={_name(mapping["tag"]): _tag(mapping["value"])})
+    if isinstance(mapping.get("dataset"), dict):
+        dataset = _dataset(mapping["dataset"])
+        return Logged(datasets={f"{dataset.name}@{dataset.digest}": dataset})
+    if isinstance(mapping.get("model"), dict):
+        model = _model(mapping["model"])
+        return Logged(models={model.id: model})
     if not any(isinstance(mapping.get(key), dict) for key in ("metrics", "params", "tags")):
         raise ValueError("neither `name` and `value` nor `metrics`, `param`, `params`, `tag` or `tags`")
     metrics, params, tags = (mapping.get(key) or {} for key in ("metrics", "params", "tags"))
-    step, at_ms = _step(mapping.get("step")), _milliseconds(mapping.get("timestamp"))
+    step, at_ms = _step(mapping.get("step")), _moment(mapping)
     return Logged(
         points=[MetricPoint(_name(name), _number(value), step, at_ms) for name, value in metrics.items()],
         params={_name(name): _param(value) for name, value in params.items()},
         tags={_name(name): _tag(value) for name, value in tags.items()},
+    )
+
+
+def _dataset(mapping: Mapping[str, Any]) -> DatasetRecord:
+    tags = mapping.get("tags")
+    return DatasetRecord(
+        name=_name(mapping.get("name")),
+        tags={str(name): str(value) for name, value in tags.items()} if isinstance(tags, dict) else {},
+        **{
+            key: str(mapping.get(key) or "")
+            for key in ("digest", "context", "source_type", "source", "schema", "profile")
+        },
+    )
+
+
+def _model(mapping: Mapping[str, Any]) -> ModelRecord:
+    version, flavors = mapping.get("version"), mapping.get("flavors")
+    return ModelRecord(
+        id=_name(mapping.get("id")),
+        name=str(mapping.get("name") or ""),
+        path=str(mapping.get("path") or ""),
+        version=None if version is None else str(version),
+        flavors=[str(each) for each in flavors] if isinstance(flavors, list) else [],
     )
 
 
@@ -112,6 +148,11 @@ def _step(step: Any) -> int | None:
     if not isinstance(step, int) or abs(step) > LARGEST_STEP:
         raise ValueError("a step that is not a whole number")
     return int(step)
+
+
+def _moment(mapping: Mapping[str, Any]) -> int | None:
+    exact = mapping.get("timestamp_ms")
+    return exact if isinstance(exact, int) and abs(exact) <= LARGEST_STEP else _milliseconds(mapping.get("timestamp"))
 
 
 def _milliseconds(moment: Any) -> int | None:

@@ -99,6 +99,31 @@ class OutputRecord:
 
 
 @dataclass(frozen=True)
+class DatasetRecord:
+    """A dataset that an MLflow client logged as an input."""
+
+    name: str = _said("Name of the dataset")
+    digest: str = _said("Its digest, as the client computed it", default="")
+    context: str = _said("What it was used for, such as `training`", default="")
+    source_type: str = _said("Kind of its source", default="")
+    source: str = _said("Where it came from: JSON, of a form that depends on the kind", default="")
+    schema: str = _said("Its schema, as JSON", default="")
+    profile: str = _said("Its size and such, as JSON", default="")
+    tags: dict[str, str] = _said("Tags of this use of it", default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model that an MLflow client logged or registered."""
+
+    id: str = _said("Its id, `m-…`; of a registered version: `name/version`")
+    name: str = _said("The name that it was logged or registered under", default="")
+    path: str = _said("Where it is below the run's artifacts folder", default="")
+    version: str | None = _said("Of a registered model: the version", default=None)
+    flavors: list[str] = _said("What can load it", default_factory=list)
+
+
+@dataclass(frozen=True)
 class Resources:
     """What the run took, of all its processes together."""
 
@@ -157,6 +182,8 @@ class RunRecord:
     outputs: list[OutputRecord] = _said("What it wrote", default_factory=list)
     resources: Resources = _said("What it took", default_factory=Resources)
     parent: str | None = _said("Id of the run that this one is a child of", default=None)
+    datasets: list[DatasetRecord] = _said("Datasets that MLflow clients logged", default_factory=list)
+    models: list[ModelRecord] = _said("Models that MLflow clients logged or registered", default_factory=list)
     ended_at: str | None = _said("When it ended; of a lost run: when it was last heard of", default=None)
     deleted_at: str | None = _said("When it was moved to the trash", default=None)
     error: str | None = _said("Why it failed, where that was not the command's exit status", default=None)
@@ -194,6 +221,8 @@ def from_json(mapping: Any) -> RunRecord:
                 values[key] = _built(kind, values[key])
         values["inputs"] = [_built(InputRecord, each) for each in values.get("inputs", [])]
         values["outputs"] = [_output(each) for each in values.get("outputs", [])]
+        values["datasets"] = [_built(DatasetRecord, each) for each in values.get("datasets", [])]
+        values["models"] = [_built(ModelRecord, each) for each in values.get("models", [])]
         values["metrics"] = {name: float(value) for name, value in values.get("metrics", {}).items()}
         values["other"] = {key: value for key, value in mapping.items() if key not in known}
         return RunRecord(**values)

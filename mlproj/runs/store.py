@@ -21,7 +21,7 @@ from mlproj.text import one_line
 
 @dataclass(frozen=True)
 class Store:
-    """An open store. Its connection belongs to the thread that opened it; another thread opens its own."""
+    """An open store. Its connection is one thread's at a time; threads that work at once open their own."""
 
     folder: Path
     connection: sqlite3.Connection

@@ -28,6 +28,7 @@ from mlproj.runs.record import RunRecord
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, is_live
 from mlproj.runs.times import now_text, seconds_of, time_text
+from mlproj.runs.totals import with_totals
 from mlproj.text import one_line, plural
 
 
@@ -89,13 +90,7 @@ def _index(store: Store, files: RunFiles, record: RunRecord) -> RunRecord:
         forget_metrics(connection, index_record(connection, replace(record, metrics={})))
     totals = open_intake(store, record.id, files.metrics).close()
     if record.status == "lost":
-        tags = {name: value for name, value in record.tags.items() if name not in totals.removed_tags}
-        record = replace(
-            record,
-            metrics={**record.metrics, **totals.metrics},
-            parameters={**totals.params, **record.parameters},
-            tags={**tags, **totals.tags},
-        )
+        record = with_totals(record, totals)
         write_record(files, record)
     with transaction(store.folder, store.connection) as connection:
         index_record(connection, record)

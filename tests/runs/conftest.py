@@ -13,7 +13,7 @@ from mlproj.runs.metric_lines import append_lines
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store, begin, close_store, finish, new_run_id, open_store
 from mlproj.runs.times import now_text
-from mlproj.tracking.metrics_file import with_totals
+from mlproj.runs.totals import with_totals
 
 RecordRun = Callable[..., RunRecord]
 

@@ -5,7 +5,7 @@ from mlproj.runs.query import search_ids
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store, begin, finish, load, new_run_id
 from mlproj.runs.tags import change_tags
-from mlproj.tracking.metrics_file import with_totals
+from mlproj.runs.totals import with_totals
 
 
 def test_tags_of_a_run_that_is_over(store: Store, record_run) -> None:
