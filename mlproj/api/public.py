@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlproj.api.request import DEFAULT_EXPERIMENT, Listener, RunRequest
+from mlproj.api.request import Listener, RunRequest
 from mlproj.api.stored import Run, stored_run, stored_runs
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
+from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 
 
 @dataclass(frozen=True)

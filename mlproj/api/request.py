@@ -9,9 +9,9 @@ from pathlib import Path
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
 from mlproj.parameters.given import Given
+from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.text import one_line
 
-DEFAULT_EXPERIMENT = "default"
 LONGEST_LABEL = 250
 LONGEST_TAG_VALUE = 5000  # as MLflow has it
 

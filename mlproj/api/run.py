@@ -31,6 +31,7 @@ from mlproj.locks import HeldLock
 from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
+from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.metric_lines import MetricPoint
@@ -39,6 +40,8 @@ from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.runs.totals import with_totals
 from mlproj.sources.git.variables import REDIRECTING
 from mlproj.text import one_line
+from mlproj.tracking.gateway.joining import joined, joins_here
+from mlproj.tracking.gateway.listener import Gateway, close_gateway, open_gateway
 from mlproj.tracking.metrics_file import append_points
 
 _STOPPED_BY_A_STEP = (
@@ -110,6 +113,7 @@ class _Walk:
         self.record = record
         self.begun = time.monotonic()
         self.intake: Intake | None = None
+        self.gateway: Gateway | None = None
         self.held: HeldLock | None = None
         self.before: dict[str, Signature] = {}
 
@@ -123,6 +127,7 @@ class _Walk:
             environment = self._environment()
             self._note_inputs()
             self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
+            self._open_tracking(environment)
             plan = self._plan(environment, standby)
             self._save()
             self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
@@ -148,6 +153,7 @@ class _Walk:
         finally:
             if waiting is not None:
                 stand_down(waiting)
+            self._close_gateway()
             if self.held is not None:
                 self.held.release()
         if outcome.status == "failed" and self.resolved.entry_point.dialect == "mlflow" and self.record.command.shell:
@@ -183,6 +189,26 @@ class _Walk:
             raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
         self.record = replace(self.record, inputs=hashed.inputs)
 
+    def _open_tracking(self, environment: Environment) -> None:
+        """Begin to take in what the command will log, from the run's file and from MLflow clients."""
+        self.intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, self._mask)
+        if not joins_here(command_variables(os.environ, environment, self.resolved)):
+            return
+        mask = self._mask if self.resolved.secrets else None
+        try:
+            self.gateway = open_gateway(self.live, self.record, self.intake, mask)
+        except OSError as error:
+            self.listener.notice(f"MLflow clients cannot join this run: {one_line(error.strerror or error)}")
+
+    def _close_gateway(self) -> None:
+        if self.gateway is None:
+            return
+        gateway, self.gateway = self.gateway, None
+        close_gateway(gateway)
+        self.record = replace(self.record, notices=[*self.record.notices, *gateway.notices])
+        if gateway.experiment and self.request.experiment == DEFAULT_EXPERIMENT:
+            self.record = replace(self.record, experiment=gateway.experiment)
+
     def _plan(self, environment: Environment, standby: Standby) -> Plan:
         resolved = self.resolved
         parameters = self.live.files.folder / "params.json"
@@ -210,6 +236,8 @@ class _Walk:
             "MLPROJ_METRICS": str(self.live.files.metrics),
             "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
         }
+        if self.gateway is not None:
+            variables = joined(variables, self.gateway, self.live.id, self.record.experiment)
         return replace(plan, variables=variables)
 
     def _save(self) -> None:
@@ -217,7 +245,8 @@ class _Walk:
         save(self.live, self.record)
 
     def _command(self, standby: Standby, plan: Plan) -> Outcome:
-        self.intake = intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, self._mask)
+        assert self.intake is not None
+        intake = self.intake
         reading = _OutputReading(self.resolved.entry_point, self.live.files.metrics)
         log = self.live.files.log.open("ab")
         try:
@@ -226,6 +255,7 @@ class _Walk:
             with contextlib.suppress(OSError):  # what a full disk still holds back was told of when it filled up
                 log.close()
             self.record = replace(self.record, notices=[*self.record.notices, *reading.close()])
+        self._close_gateway()
         if outcome.reason is not None and "guardian" in outcome.reason:
             from mlproj.processes.strays import end_strays
 

@@ -25,7 +25,8 @@ def tag(run: str, tags: tuple[str, ...], removed: tuple[str, ...], as_json: bool
       mlproj tag @last stage=candidate
       mlproj tag 0193 --remove stage
     """
-    from mlproj.api.request import DEFAULT_EXPERIMENT, check_labels
+    from mlproj.api.request import check_labels
+    from mlproj.runs.experiments import DEFAULT_EXPERIMENT
     from mlproj.runs.find import find
     from mlproj.runs.store import load
     from mlproj.runs.tags import change_tags

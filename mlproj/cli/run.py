@@ -157,10 +157,11 @@ def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options:
 
 
 def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
-    from mlproj.api.request import DEFAULT_EXPERIMENT, RunRequest
+    from mlproj.api.request import RunRequest
     from mlproj.environments.environment import Policy
     from mlproj.errors import UsageError
     from mlproj.parameters.given import gather
+    from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 
     if options["locked"] and options["frozen"]:
         raise UsageError("--locked and --frozen exclude each other: the one checks the lock, the other does not")

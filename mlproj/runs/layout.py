@@ -35,6 +35,16 @@ class RunFiles:
         return self.folder / "artifacts"
 
     @property
+    def uploads(self) -> Path:
+        """Artifacts of which not all has come yet."""
+        return self.folder / "uploads"
+
+    @property
+    def models(self) -> Path:
+        """What MLflow clients said of the models they logged."""
+        return self.folder / "models"
+
+    @property
     def patch(self) -> Path:
         """The changes since the commit."""
         return self.folder / "source.patch"

@@ -119,6 +119,7 @@ def _model(mapping: Mapping[str, Any]) -> ModelRecord:
         name=str(mapping.get("name") or ""),
         path=str(mapping.get("path") or ""),
         version=None if version is None else str(version),
+        step=_step(mapping.get("step")) or 0,
         flavors=[str(each) for each in flavors] if isinstance(flavors, list) else [],
     )
 

@@ -121,6 +121,7 @@ class ModelRecord:
     path: str = _said("Where it is below the run's artifacts folder", default="")
     version: str | None = _said("Of a registered model: the version", default=None)
     flavors: list[str] = _said("What can load it", default_factory=list)
+    step: int = _said("The step of the training that it is of", default=0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""The socket that waits for a first MLflow client, and the thread that answers from then on.
+
+Until a client connects this costs a socket and a thread that sleeps: the server is imported then.
+"""
+
+from __future__ import annotations
+
+# The module `socket` takes a millisecond to import, which a run that logs nothing has no use for.
+import _socket
+import os
+import selectors
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mlproj.runs.intake import Intake
+from mlproj.runs.record import RunRecord
+from mlproj.runs.store import LiveRun
+
+LOOPBACK = "127.0.0.1"
+_BACKLOG = 128
+
+
+@dataclass
+class Gateway:
+    """An open gateway. ``notices`` and ``record`` are there once it is closed."""
+
+    port: int
+    token: str
+    sockets: list[_socket.socket]
+    thread: threading.Thread
+    wake: int
+    notices: list[str] = field(default_factory=list)
+    experiment: str | None = None
+
+
+def open_gateway(
+    live: LiveRun,
+    record: RunRecord,
+    intake: Intake,
+    mask: Callable[[bytes], bytes] | None = None,
+    addresses: Sequence[str] = (LOOPBACK,),
+) -> Gateway:
+    """Begin to listen for the clients of a run, at one port of each of ``addresses``. Raises OSError."""
+    sockets: list[_socket.socket] = []
+    try:
+        for address in addresses:
+            listening = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+            sockets.append(listening)
+            listening.bind((address, sockets[0].getsockname()[1] if len(sockets) > 1 else 0))
+            listening.listen(_BACKLOG)
+            listening.setblocking(False)
+    except BaseException:
+        for each in sockets:
+            each.close()
+        raise
+    reader, wake = os.pipe()
+    token = os.urandom(16).hex()
+    gateway = Gateway(sockets[0].getsockname()[1], token, sockets, threading.Thread(), wake)
+    gateway.thread = threading.Thread(
+        target=_wait_and_serve, args=(gateway, reader, live, record, intake, mask), name="mlproj-gateway", daemon=True
+    )
+    gateway.thread.start()
+    return gateway
+
+
+def address_of(gateway: Gateway, host: str = LOOPBACK) -> str:
+    """What a client's ``MLFLOW_TRACKING_URI`` is, when the gateway is at ``host`` for it."""
+    return f"http://{host}:{gateway.port}/{gateway.token}"
+
+
+def close_gateway(gateway: Gateway) -> None:
+    """Answer no more, and close the runs that clients left open. Waits for what is being answered."""
+    os.write(gateway.wake, b"\0")
+    gateway.thread.join()
+    os.close(gateway.wake)
+    for each in gateway.sockets:
+        each.close()
+
+
+def _wait_and_serve(
+    gateway: Gateway,
+    reader: int,
+    live: LiveRun,
+    record: RunRecord,
+    intake: Intake,
+    mask: Callable[[bytes], bytes] | None,
+) -> None:
+    try:
+        with selectors.DefaultSelector() as selector:
+            for each in (reader, *(listening.fileno() for listening in gateway.sockets)):
+                selector.register(each, selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select()}
+        if reader not in ready:
+            from mlproj.tracking.gateway.server import serve
+
+            serve(gateway, reader, live, record, intake, mask)
+    finally:
+        os.close(reader)

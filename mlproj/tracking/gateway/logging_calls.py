@@ -1,0 +1,218 @@
+"""``runs/log-…``, tags, inputs, and reading metrics back: what a client logs to a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from mlproj.runs.metric_history import metric_history
+from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.errors import invalid, missing
+from mlproj.tracking.gateway.limits import check_batch, check_key, check_length, check_param, check_tag
+from mlproj.tracking.gateway.messages import MODEL_INPUTS, metric_message, param_text, same_value
+from mlproj.tracking.gateway.model_calls import note_metric
+from mlproj.tracking.gateway.session import Session, files, log, view
+
+_MOST_RUNS = 100
+_MOST_POINTS = 25_000
+_LONGEST_DESCRIPTION = 200_000
+LOGGED_MODELS = "mlflow.log-model.history"
+
+
+def log_metric(session: Session, call: Call) -> Answer:
+    """One value of one metric."""
+    line = _metric_line(call)
+    log(session, call.run_id, [line])
+    note_metric(session, call, line)
+    return {}
+
+
+def log_parameter(session: Session, call: Call) -> Answer:
+    """One parameter; one that has another value already keeps it, and the client is told."""
+    log(session, call.run_id, _param_lines(session, call.run_id, [call]))
+    return {}
+
+
+def set_tag(session: Session, call: Call) -> Answer:
+    """One tag."""
+    log(session, call.run_id, [{"tags": dict([_tag(call)])}])
+    return {}
+
+
+def delete_tag(session: Session, call: Call) -> Answer:
+    """Take a tag away."""
+    key = call.text("key")
+    if key not in view(session, call.run_id).record.tags:
+        raise missing(f"No tag with name: {key} in run with id {call.run_id}")
+    log(session, call.run_id, [{"tags": {key: None}}])
+    return {}
+
+
+def log_batch(session: Session, call: Call) -> Answer:
+    """Metrics, parameters and tags at once: all of them, or none when one cannot be."""
+    check_batch(call)
+    metrics = call.items("metrics")
+    lines = [_metric_line(each) for each in metrics]
+    tags = dict(_tag(each) for each in call.items("tags"))
+    params = call.items("params")
+    if params:
+        lines += _param_lines(session, call.run_id, params)
+    if tags:
+        lines.append({"tags": tags})
+    log(session, call.run_id, lines)
+    for each, line in zip(metrics, lines):
+        note_metric(session, each, line)
+    return {}
+
+
+def log_inputs(session: Session, call: Call) -> Answer:
+    """Datasets that a run read."""
+    lines = []
+    for each in call.items("datasets"):
+        dataset, tags = each.item("dataset"), each.pairs("tags")
+        line: dict[str, Any] = {
+            "name": dataset.text("name"),
+            "digest": dataset.text("digest"),
+            "context": tags.pop("mlflow.data.context", ""),
+            "tags": tags,
+        }
+        for key in ("source_type", "source", "schema", "profile"):
+            line[key] = dataset.text(key, default="")
+            check_length(f"Dataset {key}", line[key], _LONGEST_DESCRIPTION)
+        lines.append({"dataset": line})
+    if models := [each.text("model_id") for each in call.items("models")]:
+        known = json.loads(view(session, call.run_id).record.tags.get(MODEL_INPUTS, "[]"))
+        lines.append({"tags": {MODEL_INPUTS: json.dumps([*known, *models])}})
+    log(session, call.run_id, lines)
+    return {}
+
+
+def log_model(session: Session, call: Call) -> Answer:
+    """That a model is among a run's artifacts, as clients before 3.0 say it."""
+    try:
+        model = json.loads(call.text("model_json"))
+        path, flavors = str(model["artifact_path"]), sorted(model["flavors"])
+    except (ValueError, TypeError, KeyError):
+        raise invalid("Malformed model info: it has to be JSON with artifact_path and flavors.") from None
+    history = json.loads(view(session, call.run_id).record.tags.get(LOGGED_MODELS, "[]"))
+    identifier = str(model.get("model_uuid") or path)
+    log(
+        session,
+        call.run_id,
+        [
+            {"tags": {LOGGED_MODELS: json.dumps([*history, model])}},
+            {"model": {"id": identifier, "name": path, "path": path, "flavors": flavors}},
+        ],
+    )
+    return {}
+
+
+def history(session: Session, call: Call) -> Answer:
+    """All values of a metric, in the order of their steps."""
+    key = call.text("metric_key")
+    points = [metric_message(each) for each in _points(session, call.run_id, key)]
+    most = call.integer("max_results", default=0)
+    first = _page(call.text("page_token", default=""))
+    if most <= 0:
+        return {"metrics": points[first:]}
+    answer: dict[str, Any] = {"metrics": points[first : first + most]}
+    return {**answer, "next_page_token": str(first + most)} if len(points) > first + most else answer
+
+
+def history_bulk(session: Session, call: Call) -> Answer:
+    """All values of a metric of several runs."""
+    run_ids = call.texts("run_id")
+    most = min(call.integer("max_results", default=_MOST_POINTS), _MOST_POINTS)
+    found = [
+        {**metric_message(each), "run_id": run_id}
+        for run_id in run_ids[:_MOST_RUNS]
+        for each in _points(session, run_id, call.text("metric_key"))
+    ]
+    return {"metrics": found[:most]}
+
+
+def history_bulk_interval(session: Session, call: Call) -> Answer:
+    """Values of a metric of several runs, evenly thinned out to about ``max_results`` steps each."""
+    run_ids, key = call.texts("run_ids"), call.text("metric_key")
+    if not run_ids or len(run_ids) > _MOST_RUNS:
+        raise invalid(f"GetMetricHistoryBulkInterval takes 1 to {_MOST_RUNS} runs. Got {len(run_ids)}.")
+    most = call.integer("max_results", default=320)
+    start, stop = call.integer("start_step", default=-(1 << 63)), call.integer("end_step", default=1 << 63)
+    if most < 1 or start > stop:
+        raise invalid("max_results has to be positive, and start_step not larger than end_step.")
+    found = []
+    for run_id in run_ids:
+        points = [each for each in _points(session, run_id, key) if start <= (each.step or 0) <= stop]
+        stride = max(1, math.ceil(len(points) / most))
+        kept = [*points[::stride], *(points[-1:] if (len(points) - 1) % stride else [])]
+        found += [{**metric_message(each), "run_id": run_id} for each in kept]
+    return {"metrics": found}
+
+
+def _points(session: Session, run_id: str, key: str) -> list[Any]:
+    files(session, run_id)
+    if run_id in session.open_runs:
+        session.open_runs[run_id].intake.so_far()
+    return metric_history(session.store, run_id, key)
+
+
+def _page(token: str) -> int:
+    try:
+        return max(0, int(token or 0))
+    except ValueError:
+        raise invalid(f"Invalid page token {token!r}") from None
+
+
+def _metric_line(call: Call) -> dict[str, Any]:
+    key = call.text("key")
+    check_key("metric", key, call.client)
+    value = call.fields.get("value")
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError, OverflowError):
+        raise invalid(f"Got invalid value {value} for metric '{key}' (timestamp={call.fields.get('timestamp')}). "
+                      "Please specify value as a valid double (64-bit floating point)") from None  # fmt: skip
+    step, timestamp = call.integer("step", default=0), call.integer("timestamp", default=0)
+    return {"name": key, "value": number, "step": step, **({"timestamp_ms": timestamp} if timestamp else {})}
+
+
+def _param_lines(session: Session, run_id: str, params: list[Call]) -> list[dict[str, Any]]:
+    given: dict[str, str] = {}
+    for each in params:
+        key, value = each.text("key"), each.text("value", default="")
+        check_param(key, value, each.client)
+        if given.setdefault(key, value) != value:
+            raise invalid(
+                f"Duplicate parameter keys have been submitted: ['{key}']. Please ensure the request contains only one "
+                "param value per param key."
+            )
+    known = view(session, run_id).record.parameters
+    for key, value in given.items():
+        if key in known and not same_value(known[key], value):
+            raise invalid(
+                f"Changing param values is not allowed. Param with key='{key}' was already logged with "
+                f"value='{param_text(known[key])}' for run ID='{run_id}'. Attempted logging new value '{value}'."
+            )
+    new = {key: value for key, value in given.items() if key not in known}
+    return [{"params": new}] if new else []
+
+
+def _tag(call: Call) -> tuple[str, str]:
+    key, value = call.text("key"), call.text("value", default="")
+    check_tag(key, value, call.client)
+    return key, value
+
+
+CALLS: CallTable = {
+    ("POST", "runs/log-metric"): log_metric,
+    ("POST", "runs/log-parameter"): log_parameter,
+    ("POST", "runs/log-batch"): log_batch,
+    ("POST", "runs/log-inputs"): log_inputs,
+    ("POST", "runs/log-model"): log_model,
+    ("POST", "runs/set-tag"): set_tag,
+    ("POST", "runs/delete-tag"): delete_tag,
+    ("GET", "metrics/get-history"): history,
+    ("GET", "metrics/get-history-bulk"): history_bulk,
+    ("GET", "metrics/get-history-bulk-interval"): history_bulk_interval,
+}

@@ -1,0 +1,178 @@
+"""``runs/…``: joining the run that an entry point is, beginning others, changing, deleting and searching them."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+from typing import Any
+
+from mlproj.errors import UsageError
+from mlproj.runs import trash
+from mlproj.runs.experiments import experiment_of, experiments
+from mlproj.runs.query import search_ids
+from mlproj.runs.record import CommandRecord, Resources, RunRecord, Status
+from mlproj.runs.times import now_text, time_text
+from mlproj.text import one_line
+from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
+from mlproj.tracking.gateway.limits import check_tag
+from mlproj.tracking.gateway.messages import PARENT, RUN_NAME, run_info, run_message
+from mlproj.tracking.gateway.session import Session, begin_child, end, files, log, start, view
+
+_MOST_FOUND = 50_000
+_ENDED: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
+_STATUSES = (*_ENDED, "RUNNING", "SCHEDULED")
+
+
+def get(session: Session, call: Call) -> Answer:
+    """A run, with what it has logged so far."""
+    return {"run": run_message(session, view(session, call.run_id))}
+
+
+def create(session: Session, call: Call) -> Answer:
+    """Begin a run: a child of the run that it says, and of the entry point's own when it says none."""
+    own = session.open_runs[session.own].record
+    tags = call.pairs("tags")
+    for name, value in tags.items():
+        check_tag(name, value, call.client)
+    experiment = experiment_of(session.store, call.text("experiment_id", default="0"))
+    if experiment is None or experiment.deleted:
+        raise missing(f"No Experiment with id={call.text('experiment_id')} exists")
+    parent = tags.pop(PARENT, session.own)
+    files(session, parent)
+    started_ms = call.integer("start_time", default=0)
+    run_id = begin_child(
+        session,
+        RunRecord(
+            id="",
+            name=one_line(call.text("run_name", default=tags.pop(RUN_NAME, ""))),
+            project=own.project,
+            experiment=experiment.name,
+            entry_point=own.entry_point,
+            user=call.text("user_id", default=own.user or ""),
+            started_at=time_text(started_ms / 1000) if started_ms > 0 else now_text(),
+            # Its patch and its lock are files of the run that it is a child of.
+            source=replace(own.source, patch=None),
+            environment=replace(own.environment, lock=None),
+            command=CommandRecord(cwd=own.command.cwd),
+            resources=Resources(),
+            parent=parent,
+            host=own.host,
+            platform=own.platform,
+            machine=own.machine,
+            mlproj_version=own.mlproj_version,
+            supervisor=own.supervisor,
+        ),
+    )
+    tags.pop(RUN_NAME, None)
+    if tags:
+        log(session, run_id, [{"tags": tags}])
+    return {"run": run_message(session, view(session, run_id))}
+
+
+def update(session: Session, call: Call) -> Answer:
+    """Change a run's name, and say that it has been started or has ended.
+
+    Of the run that the entry point is, the runner says how it ended.
+    """
+    run_id, status = call.run_id, call.text("status", default="RUNNING")
+    if status not in _STATUSES:
+        raise invalid(f"Invalid run status {status!r}: it has to be one of {', '.join(_STATUSES)}.")
+    name = call.text("run_name", default="")
+    if name:
+        log(session, run_id, [{"tags": {RUN_NAME: name}}])
+    ended_ms = call.integer("end_time", default=0) or None
+    if status == "RUNNING":
+        log(session, run_id, [])
+    seen = replace(view(session, run_id), said=status, ended_ms=ended_ms if status in _ENDED else None)
+    opened = session.open_runs.get(run_id)
+    if opened is not None and status in _ENDED and opened.live is not None:
+        end(session, run_id, None if opened.before is not None else _ENDED[status])
+    elif opened is not None:
+        start(session, run_id)
+        opened.said, opened.ended_ms = status, seen.ended_ms
+    return {"run_info": run_info(session, seen)}
+
+
+def delete(session: Session, call: Call) -> Answer:
+    """Move a run to the trash."""
+    run_id = call.run_id
+    files(session, run_id)
+    if run_id == session.own:
+        raise MlflowError("INVALID_STATE", f"The run {run_id} is the one that asks: `mlproj delete` does it later.")
+    opened = session.open_runs.get(run_id)
+    if opened is not None:
+        end(session, run_id, None if opened.before is not None else "killed")
+    try:
+        trash.delete(session.store, run_id)
+    except UsageError as error:
+        raise MlflowError("INVALID_STATE", error.message) from None
+    return {}
+
+
+def restore(session: Session, call: Call) -> Answer:
+    """Take a run out of the trash."""
+    files(session, call.run_id)
+    try:
+        trash.restore(session.store, call.run_id)
+    except UsageError as error:
+        raise invalid(error.message) from None
+    return {}
+
+
+def search(session: Session, call: Call) -> Answer:
+    """Runs by a filter; the filter language is ours, which is MLflow's and more (docs/filter.md)."""
+    for opened in session.open_runs.values():
+        opened.intake.so_far()
+    wanted = call.texts("experiment_ids")
+    names = [each.name for each in experiments(session.store) if each.id in wanted]
+    if wanted and not names:
+        return {"runs": []}
+    condition = " or ".join(f"experiment = {_quoted(name)}" for name in names)
+    asked = call.text("filter", default="")
+    text = " and ".join(f"({each})" for each in (condition, asked) if each.strip())
+    order = ", ".join(_order_term(each) for each in call.texts("order_by"))
+    most = min(call.integer("max_results", default=1000), _MOST_FOUND)
+    if most < 1:
+        raise invalid(f"Invalid value {most} for parameter 'max_results': it has to be positive.")
+    first = _offset(call.text("page_token", default=""))
+    kind = call.text("run_view_type", default="ACTIVE_ONLY")
+    found: list[str] = []
+    try:
+        if kind in ("ACTIVE_ONLY", "ALL"):
+            found += search_ids(session.store, text, order, first + most + 1)
+        if kind in ("DELETED_ONLY", "ALL"):
+            found += search_ids(session.store, text, order, first + most + 1, trashed=True)
+    except UsageError as error:
+        raise invalid(f"Invalid filter or order: {error.message}") from None
+    page = found[first : first + most]
+    answer: dict[str, Any] = {"runs": [run_message(session, view(session, run_id)) for run_id in page]}
+    if len(found) > first + most:
+        answer["next_page_token"] = urlsafe_b64encode(str(first + most).encode()).decode()
+    return answer
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _order_term(text: str) -> str:
+    key, _, direction = text.strip().rpartition(" ")
+    return f"{key} {direction.lower()}" if direction.lower() in ("asc", "desc") and key else text
+
+
+def _offset(token: str) -> int:
+    try:
+        return int(urlsafe_b64decode(token)) if token else 0
+    except ValueError:
+        raise invalid(f"Invalid page token {token!r}") from None
+
+
+CALLS: CallTable = {
+    ("GET", "runs/get"): get,
+    ("POST", "runs/create"): create,
+    ("POST", "runs/update"): update,
+    ("POST", "runs/delete"): delete,
+    ("POST", "runs/restore"): restore,
+    ("POST", "runs/search"): search,
+}

@@ -1,0 +1,74 @@
+"""Serving the gateway's application from its sockets, in the thread that waited for a first client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from mlproj.runs.intake import Intake
+from mlproj.runs.record import RunRecord
+from mlproj.runs.store import LiveRun, close_store, open_store
+from mlproj.text import one_line
+from mlproj.tracking.gateway.application import application
+from mlproj.tracking.gateway.listener import LOOPBACK, Gateway
+from mlproj.tracking.gateway.session import OpenRun, Session, end_all
+
+_HOSTS = frozenset({LOOPBACK, "localhost", "host.docker.internal"})
+
+
+class _Server(uvicorn.Server):
+    """A server that ends when a descriptor can be read."""
+
+    def __init__(self, config: uvicorn.Config, reader: int) -> None:
+        super().__init__(config)
+        self.reader = reader
+
+    async def main_loop(self) -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.reader, ended.set)
+        await ended.wait()
+        loop.remove_reader(self.reader)
+        # Whoever could still be heard has ended with the run.
+        self.force_exit = True
+
+
+def serve(
+    gateway: Gateway,
+    reader: int,
+    live: LiveRun,
+    record: RunRecord,
+    intake: Intake,
+    mask: Callable[[bytes], bytes] | None,
+) -> None:
+    """Answer clients until the gateway is closed."""
+    # A connection of this thread's own: the runner writes through the store's other one.
+    store = open_store(live.store.folder)
+    own = OpenRun(record, live.files, intake)
+    session = Session(store, live.id, {live.id: own}, mask)
+    try:
+        hosts = _HOSTS | {each.getsockname()[0] for each in gateway.sockets}
+        config = uvicorn.Config(
+            application(session, gateway.token, hosts),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+        )
+        sockets = [socket.socket(fileno=each.detach()) for each in gateway.sockets]
+        asyncio.run(_Server(config, reader).serve(sockets=sockets))
+    except Exception as error:
+        gateway.notices.append(f"MLflow clients were not answered any more: {one_line(error)}")
+    finally:
+        end_all(session)
+        close_store(store)
+        gateway.notices += session.notices
+        gateway.experiment = own.record.experiment
