@@ -40,6 +40,10 @@ CALLS = {
     **registry_calls.CALLS,
     **trace_calls.CALLS,
 }
+# Clients of 1.x know some calls as previews.
+_MOUNTS = ("api/{version}/mlflow", "api/{version}/preview/mlflow", "ajax-api/{version}/mlflow")
+# By these clients find out what more a server has to offer; without an answer they ask for nothing more.
+_PROBES = ("version", "api/3.0/mlflow/server-info")
 _LARGEST_BODY = 64 << 20
 _INSUFFICIENT_STORAGE = 507
 _CRASH_FILE = "gateway-crash.txt"
@@ -74,6 +78,7 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
 
     artifacts = "/{token}/{api:path}/mlflow-artifacts"
     routes = [
+        Route("/{token}/", guarded(_greeting), methods=["GET"]),
         Route("/{token}/health", guarded(_health), methods=["GET"]),
         Route(artifacts + "/artifacts", guarded(_list), methods=["GET"]),
         Route(artifacts + "/artifacts/{path:path}", guarded(_receive), methods=["PUT"]),
@@ -83,9 +88,8 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
         Route("/{token}/parts/{upload}/{number:int}", guarded(_receive_part), methods=["PUT"]),
     ]
     for (method, path), function in CALLS.items():
-        for prefix in ("api", "ajax-api"):
-            address = f"/{{token}}/{prefix}/{{version}}/mlflow/{path}"
-            routes.append(Route(address, guarded(_answering(function)), methods=[method]))
+        for mount in _MOUNTS:
+            routes.append(Route(f"/{{token}}/{mount}/{path}", guarded(_answering(function)), methods=[method]))
     routes.append(Route("/{token}/{rest:path}", guarded(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     return Starlette(routes=routes)
 
@@ -118,6 +122,12 @@ async def _call(request: Request) -> Call:
         fields |= sent
     inner = {name: value for name, value in request.path_params.items() if name not in ("token", "version")}
     return Call({**fields, **inner}, client_version(request.headers.get("user-agent", "")))
+
+
+async def _greeting(session: Session, _: Request) -> Response:
+    return Response(
+        f"The gateway of run {session.own}: `mlproj show {session.own[:12]}` shows it.\n", media_type="text/plain"
+    )
 
 
 async def _health(_: Session, __: Request) -> Response:
@@ -180,7 +190,8 @@ async def _receive_part(session: Session, request: Request) -> Response:
 
 async def _unknown(session: Session, request: Request) -> Response:
     path = one_line("/" + request.path_params["rest"])
-    session.notices[f"an MLflow client called {request.method} {path[:200]}, which mlproj does not answer"] = None
+    if request.path_params["rest"] not in _PROBES:
+        session.notices[f"an MLflow client called {request.method} {path[:200]}, which mlproj does not answer"] = None
     raise MlflowError("ENDPOINT_NOT_FOUND", f"mlproj does not answer {request.method} {path}.")
 
 
