@@ -192,11 +192,17 @@ class _Walk:
     def _open_tracking(self, environment: Environment) -> None:
         """Begin to take in what the command will log, from the run's file and from MLflow clients."""
         self.intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, self._mask)
-        if not joins_here(command_variables(os.environ, environment, self.resolved)):
+        caller = os.environ if environment.container is None else environment.container.variables
+        if not joins_here(command_variables(caller, environment, self.resolved)):
             return
+        also_at = None
+        if environment.container is not None:
+            if environment.container.reach is None:
+                return
+            also_at = environment.container.reach.address
         mask = self._mask if self.resolved.secrets else None
         try:
-            self.gateway = open_gateway(self.live, self.record, self.intake, mask)
+            self.gateway = open_gateway(self.live, self.record, self.intake, mask, also_at)
         except OSError as error:
             self.listener.notice(f"MLflow clients cannot join this run: {one_line(error.strerror or error)}")
 
@@ -227,6 +233,9 @@ class _Walk:
 
             inside = command_variables({}, environment, resolved)
             inside |= inside_variables(self.live.files.folder, RUN_ID_VARIABLE, self.live.id)
+            if self.gateway is not None and environment.container.reach is not None:
+                host = environment.container.reach.name
+                inside = joined(inside, self.gateway, self.live.id, self.record.experiment, host)
             plan, client = replace(plan, variables=inside), client_of(standby, resolved.grace_s)
             return within(plan, client, environment.container, self.live.id, self.live.files.folder, resolved.needed)
         variables = command_variables(os.environ, environment, resolved)

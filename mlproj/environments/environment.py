@@ -55,13 +55,22 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """How what is in a container reaches this machine: under ``name``, where something listens at ``address``."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Container:
     """What a command runs in, when that is a container.
 
     ``engine`` is the address of the Docker engine, ``image`` an image's id. The project is at ``project_at``, the
     command starts in ``workdir``. A ``user`` of ``None`` is the image's own; ``home`` is a folder to be made for one
     who has none. An ``entrypoint`` of ``None`` is the image's own. ``host`` holds keyword arguments of docker-py's
-    ``create_host_config``. An engine that does not share this machine's folders gets a copy of the project.
+    ``create_host_config``. An engine that does not share this machine's folders gets a copy of the project. ``reach``
+    is missing where nothing of this machine can be reached.
     """
 
     engine: str
@@ -77,6 +86,7 @@ class Container:
     ports: tuple[str, ...] = ()
     host: Mapping[str, Any] = field(default_factory=dict)
     shares_folders: bool = True
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True)

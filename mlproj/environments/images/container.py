@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlproj.environments.environment import Container, Policy, Report, Volume
+from mlproj.environments.environment import Container, Policy, Reach, Report, Volume
 from mlproj.environments.images.addresses import named_address, usual_addresses
-from mlproj.environments.images.engine import Engine, is_rootless
+from mlproj.environments.images.engine import Engine, host_address, is_rootless
 from mlproj.environments.images.lockfile import LOCK_NAME
 from mlproj.environments.images.references import Image
 from mlproj.environments.images.volumes import give_volume, new_volumes
@@ -21,6 +21,9 @@ from mlproj.manifest.models import Docker
 from mlproj.text import one_line
 
 _HOME_INSIDE = "/home/mlproj"
+_LOOPBACK = "127.0.0.1"
+# Docker's own name for this machine, which on Linux it has to be told to make known.
+_KNOWN_HOST = {"host.docker.internal": "host-gateway"}
 # `$(pwd)`, as documentation of `docker run -v` has it, and variables: what a shell would have put there.
 _EXPANDED = re.compile(r"\$\(\s*pwd\s*\)|`\s*pwd\s*`|\$\{(?P<braced>PWD|HOME)\}|\$(?P<name>PWD|HOME)(?![A-Za-z0-9_])")
 _NAMED_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -50,7 +53,7 @@ def container_of(
             f"the Docker engine is on another machine, which has no `{one_line(outside[0])}` to mount",
             hint="declare a named volume (`data:/data`), or have the data in the project, which is copied there",
         )
-    user = _user(wanted, engine)
+    user, reach = _user(wanted, engine), _reach(wanted, engine) if shares_folders else None
     named = [volume for volume in volumes if not volume.source.startswith("/")]
     for volume in new_volumes(engine, named):
         report(f"a new volume of the engine: {one_line(volume.source)}")
@@ -69,9 +72,19 @@ def container_of(
         volumes=volumes,
         variables=_variables(wanted, report),
         ports=tuple(_exposed(wanted.ports)),
-        host=host_settings(wanted),
+        host={**host_settings(wanted), **({"extra_hosts": _KNOWN_HOST} if reach and reach.name in _KNOWN_HOST else {})},
         shares_folders=shares_folders,
+        reach=reach,
     )
+
+
+def _reach(wanted: Docker, engine: Engine) -> Reach | None:
+    if wanted.network == "host":
+        return Reach(_LOOPBACK, _LOOPBACK)
+    if wanted.network == "none" or (wanted.network or "").startswith("container:"):
+        return None
+    address = host_address(engine)
+    return None if address is None else Reach(next(iter(_KNOWN_HOST)), address)
 
 
 def check(wanted: Docker, folder: Path, policy: Policy) -> tuple[Volume, ...]:

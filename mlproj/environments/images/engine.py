@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _ANSWER_SECONDS = 60
 # Docker 17.06: the first that takes a platform to build for, and bind mounts that have to be there.
 _OLDEST_API = "1.30"
 # Who makes an engine's socket: itself, or the system's first process for it.
+_API_WITH_HOST_GATEWAY = (1, 41)
 _ENGINE_PROGRAMS = ("dockerd", "podman", "systemd", "init")
 _OWN_MOUNTS = Path("/proc/self/ns/mnt")
 _START_ONE = (
@@ -207,6 +209,24 @@ def is_rootless(engine: Engine) -> bool:
     # Docker says it among the security options, Podman by itself.
     options = information.get("SecurityOptions") or []
     return information.get("Rootless") is True or any("rootless" in str(option) for option in options)
+
+
+def host_address(engine: Engine) -> str | None:
+    """The address of this machine at which containers reach it, or ``None`` for an engine that does not tell.
+
+    It is that of the engine's own bridge, for which `host-gateway` stands since Docker 20.10.
+    """
+    if tuple(int(part) for part in engine.client.api_version.split(".")) < _API_WITH_HOST_GATEWAY:
+        return None
+    import docker.errors
+
+    try:
+        with engine_errors_but_refusals(engine.address):
+            configured = engine.client.inspect_network("bridge")["IPAM"]["Config"] or []
+    except docker.errors.APIError:
+        return None
+    addresses = [str(each.get("Gateway", "")) for each in configured]
+    return next((each for each in addresses if re.fullmatch(r"[0-9.]+", each)), None)
 
 
 def shares_folders(engine: Engine, image: str, scratch: Path) -> bool:

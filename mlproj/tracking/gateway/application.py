@@ -7,6 +7,7 @@ import hmac
 import json
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -87,16 +88,20 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
         Route(artifacts + "/mpu/{step}/{path:path}", guarded(_parts), methods=["POST"]),
         Route("/{token}/parts/{upload}/{number:int}", guarded(_receive_part), methods=["PUT"]),
     ]
-    for (method, path), function in CALLS.items():
-        for mount in _MOUNTS:
-            routes.append(Route(f"/{{token}}/{mount}/{path}", guarded(_answering(function)), methods=[method]))
+    routes += [
+        Route(f"/{{token}}/{mount}/{path}", guarded(_answering(function)), methods=[method])
+        for (method, path), function in CALLS.items()
+        for mount in _MOUNTS
+    ]
     routes.append(Route("/{token}/{rest:path}", guarded(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     return Starlette(routes=routes)
 
 
 def _answering(function: Callable[[Any, Call], Any]) -> _Endpoint:
     async def answer(session: Session, request: Request) -> Response:
-        return _json(function(session, await _call(request)))
+        named = {name: value for name, value in request.path_params.items() if name not in ("token", "version")}
+        call = await _call(request)
+        return _json(function(session, replace(call, fields={**call.fields, **named})))
 
     return answer
 
@@ -120,14 +125,12 @@ async def _call(request: Request) -> Call:
         if not isinstance(sent, dict):
             raise MlflowError("BAD_REQUEST", "The request's body is not a JSON object.")
         fields |= sent
-    inner = {name: value for name, value in request.path_params.items() if name not in ("token", "version")}
-    return Call({**fields, **inner}, client_version(request.headers.get("user-agent", "")))
+    return Call(fields, client_version(request.headers.get("user-agent", "")))
 
 
 async def _greeting(session: Session, _: Request) -> Response:
-    return Response(
-        f"The gateway of run {session.own}: `mlproj show {session.own[:12]}` shows it.\n", media_type="text/plain"
-    )
+    text = f"The gateway of run {session.own}: `mlproj show {session.own[:12]}` shows it.\n"
+    return Response(text, media_type="text/plain")
 
 
 async def _health(_: Session, __: Request) -> Response:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 
+LONGEST_PATH = 1000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -28,8 +29,8 @@ class Entry:
 def parts_of(path: str) -> list[str]:
     """The names that a path with slashes is made of. Raises ``MlflowError`` for one that could lead elsewhere."""
     parts = [each for each in path.split("/") if each]
-    if path.startswith("/") or any(each in (".", "..") or "\0" in each for each in parts):
-        raise invalid(f"Invalid path: {path!r}")
+    if len(path) > LONGEST_PATH or path.startswith("/") or any(each in (".", "..") or "\0" in each for each in parts):
+        raise invalid(f"Invalid path: {path[:LONGEST_PATH]!r}")
     return parts
 
 

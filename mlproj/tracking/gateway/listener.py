@@ -10,7 +10,8 @@ import _socket
 import os
 import selectors
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mlproj.runs.intake import Intake
@@ -39,21 +40,17 @@ def open_gateway(
     record: RunRecord,
     intake: Intake,
     mask: Callable[[bytes], bytes] | None = None,
-    addresses: Sequence[str] = (LOOPBACK,),
+    also_at: str | None = None,
 ) -> Gateway:
-    """Begin to listen for the clients of a run, at one port of each of ``addresses``. Raises OSError."""
-    sockets: list[_socket.socket] = []
-    try:
-        for address in addresses:
-            listening = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-            sockets.append(listening)
-            listening.bind((address, sockets[0].getsockname()[1] if len(sockets) > 1 else 0))
-            listening.listen(_BACKLOG)
-            listening.setblocking(False)
-    except BaseException:
-        for each in sockets:
-            each.close()
-        raise
+    """Begin to listen for the clients of a run on loopback, and at the same port of another address of this machine.
+
+    Raises OSError.
+    """
+    sockets = [_listening(LOOPBACK, 0)]
+    if also_at not in (None, LOOPBACK):
+        # An engine in a virtual machine leads its containers from there to loopback.
+        with suppress(OSError):
+            sockets.append(_listening(also_at, sockets[0].getsockname()[1]))
     reader, wake = os.pipe()
     token = os.urandom(16).hex()
     gateway = Gateway(sockets[0].getsockname()[1], token, sockets, threading.Thread(), wake)
@@ -62,6 +59,18 @@ def open_gateway(
     )
     gateway.thread.start()
     return gateway
+
+
+def _listening(address: str, port: int) -> _socket.socket:
+    listening = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    try:
+        listening.bind((address, port))
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def address_of(gateway: Gateway, host: str = LOOPBACK) -> str:
