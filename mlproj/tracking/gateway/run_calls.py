@@ -38,7 +38,7 @@ def create(session: Session, call: Call) -> Answer:
     experiment = experiment_of(session.store, call.text("experiment_id", default="0"))
     if experiment is None or experiment.deleted:
         raise missing(f"No Experiment with id={call.text('experiment_id')} exists")
-    parent = tags.pop(PARENT, session.own)
+    parent = tags.setdefault(PARENT, session.own)
     files(session, parent)
     started_ms = call.integer("start_time", default=0)
     run_id = begin_child(
