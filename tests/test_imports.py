@@ -36,6 +36,9 @@ NOT_FOR_A_WARM_RUN = (
     *("mlproj.parameters.shell", "mlproj.processes.strays", "mlproj.runs.compare", "mlproj.runs.filter_sql"),
     *("mlproj.runs.filter_text", "mlproj.runs.find", "mlproj.runs.query", "mlproj.runs.tags", "mlproj.runs.trash"),
     *("mlproj.tracking.client", "mlproj.tracking.metrics_outputs", "mlproj.tracking.patterns"),
+    # A gateway that nobody connects to is a socket and a thread.
+    *("starlette", "uvicorn", "anyio", "h11", "socket", "mlproj.tracking.gateway.server"),
+    *("mlproj.tracking.gateway.application", "mlproj.tracking.gateway.session"),
 )
 # What printing the version or the help has no use for, all of the above included.
 NOT_FOR_THE_VERSION = (

@@ -108,6 +108,8 @@ class _RunCommand(click.Command):
     "--experiment-name",
     default=None,
     metavar="TEXT",
+    envvar="MLFLOW_EXPERIMENT_NAME",
+    show_envvar=True,
     help="The experiment that the run belongs to.",
 )
 @mlflow_options
