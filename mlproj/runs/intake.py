@@ -27,11 +27,12 @@ BYTES_PER_POLL = 4 << 20
 MOST_METRICS = 10_000
 SHOWN_BAD_LINES = 3
 POLL_PATIENCE_MS = 500
+MOST_UNWRITTEN = 16
 
 
 @dataclass
 class _Batch:
-    """What a read of the file brings, kept apart until the database has it."""
+    """What a read of the file brings; the database gets one after the other."""
 
     offset: int
     line_number: int
@@ -72,6 +73,7 @@ class Intake:
         self._notices: dict[str, None] = {}
         self._identity: tuple[int, int] | None = None
         self._seen_size = -1
+        self._unwritten: list[_Batch] = []
 
     def poll(self) -> None:
         """Take in what whole lines there are, at most ``BYTES_PER_POLL``. Costs a ``stat`` when there is
@@ -81,33 +83,51 @@ class Intake:
         again by the next poll: the file keeps it.
         """
         with self._lock:
-            self._poll()
+            self._take_in()
+            self._write_out(POLL_PATIENCE_MS)
 
     def so_far(self) -> Totals:
-        """What was logged up to now, all that is in the file included."""
+        """What was logged up to now, all that is in the file included; the database may have less."""
         with self._lock:
-            offset = -1
-            while offset != self._offset:
-                offset = self._offset
-                self._poll()
+            while self._take_in():
+                pass
             return self._totals()
 
-    def _poll(self) -> None:
+    def store_all(self) -> None:
+        """Have the database hold all that is in the file, as far as it can be written to."""
+        with self._lock:
+            while self._take_in():
+                self._write_out(POLL_PATIENCE_MS)
+            self._write_out(POLL_PATIENCE_MS)
+
+    def _take_in(self) -> bool:
+        """Read on in the file; gives whether there was anything."""
         try:
             status = self._path.lstat()
         except OSError:
-            return
+            return False
         if (status.st_dev, status.st_ino, status.st_size) == (*(self._identity or (0, 0)), self._seen_size):
-            return
-        if batch := self._read(status, final=False):
-            try:
-                self._write(batch, patience_ms=POLL_PATIENCE_MS)
-            except StoreError as error:
-                self._notices[f"metrics are not in the database for now: {error.message}"] = None
-                return
+            return False
+        if len(self._unwritten) >= MOST_UNWRITTEN:
+            return False
+        batch = self._read(status, final=False)
+        if batch is not None:
             self._accept(batch)
         if self._offset == status.st_size or batch is None:
             self._seen_size = status.st_size
+        return batch is not None
+
+    def _write_out(self, patience_ms: int) -> bool:
+        """Write what was taken in into the database; gives whether that could be done."""
+        if not self._unwritten:
+            return True
+        try:
+            self._write(patience_ms)
+        except StoreError as error:
+            self._notices[f"metrics are not in the database for now: {error.message}"] = None
+            return False
+        self._unwritten = []
+        return True
 
     def close(self) -> Totals:
         """Take in all that is left, also a last line without its end, and say what was logged in all.
@@ -127,17 +147,19 @@ class Intake:
             # Should a process be left that goes on writing, it does not keep the run from its end.
             end = status.st_size if end is None else end
             batch = self._read(status, final=True)
-            if batch is None:
-                break
+            if batch is not None:
+                self._accept(batch)
             try:
                 if not failed:
-                    self._write(batch, patience_ms=10_000)
+                    self._write(10_000)
             except StoreError as error:
                 failed = True
                 self._notices[
                     f"metrics are missing in the database: {error.message}; `mlproj store rebuild` adds them"
                 ] = None
-            self._accept(batch)
+            self._unwritten = []
+            if batch is None:
+                break
         return self._totals()
 
     def _read(self, status: os.stat_result, *, final: bool) -> _Batch | None:
@@ -225,16 +247,18 @@ class Intake:
     def _complain(self, batch: _Batch, reason: str) -> None:
         batch.bad.append(f"line {batch.line_number}: {reason}")
 
-    def _write(self, batch: _Batch, *, patience_ms: int) -> None:
+    def _write(self, patience_ms: int) -> None:
         connection = self._store.connection
         connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
         try:
             with transaction(self._store.folder, connection):
-                _write_points(connection, self._number, batch)
+                for batch in self._unwritten:
+                    _write_points(connection, self._number, batch)
         finally:
             connection.execute("PRAGMA busy_timeout = 30000")
 
     def _accept(self, batch: _Batch) -> None:
+        self._unwritten.append(batch)
         self._offset, self._line_number, self._skipping = batch.offset, batch.line_number, batch.skipping
         self._summaries.update(batch.summaries)
         self._points += len(batch.points)

@@ -65,10 +65,10 @@ def parse_line(line: bytes) -> Logged:
     """What a line logs. Raises ValueError saying why it is not one of the forms below.
 
     ``{"name": n, "value": v, "step": s, "timestamp": t}``, ``{"metrics": {n: v, …}, "step": s}``,
-    ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``; from MLflow
-    clients also ``{"dataset": {…}}`` and ``{"model": {…}}``. Step and timestamp (seconds or milliseconds since the
-    epoch, or ISO 8601; ``timestamp_ms`` is milliseconds whatever its size) may be left out. NaN and the infinities are
-    taken bare, as Python writes them, and as strings.
+    ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``. From MLflow
+    clients also ``{"points": [[n, v, s, t], …]}`` with times in milliseconds, ``{"dataset": {…}}``, ``{"model": {…}}``.
+    Step and timestamp (seconds or milliseconds since the epoch, or ISO 8601) may be left out. NaN and the infinities
+    are taken bare, as Python writes them, and as strings.
     """
     try:
         mapping = json.loads(line)
@@ -77,7 +77,7 @@ def parse_line(line: bytes) -> Logged:
     if not isinstance(mapping, dict):
         raise ValueError("not a JSON object")
     if "name" in mapping and "value" in mapping:
-        step, at_ms = _step(mapping.get("step")), _moment(mapping)
+        step, at_ms = _step(mapping.get("step")), _milliseconds(mapping.get("timestamp"))
         return Logged(points=[MetricPoint(_name(mapping["name"]), _number(mapping["value"]), step, at_ms)])
     if "param" in mapping and "value" in mapping:
         return Logged(params={_name(mapping["param"]): _param(mapping["value"])})
@@ -89,15 +89,26 @@ def parse_line(line: bytes) -> Logged:
     if isinstance(mapping.get("model"), dict):
         model = _model(mapping["model"])
         return Logged(models={model.id: model})
+    if isinstance(mapping.get("points"), list):
+        return Logged(points=[_point(each) for each in mapping["points"]])
     if not any(isinstance(mapping.get(key), dict) for key in ("metrics", "params", "tags")):
         raise ValueError("neither `name` and `value` nor `metrics`, `param`, `params`, `tag` or `tags`")
     metrics, params, tags = (mapping.get(key) or {} for key in ("metrics", "params", "tags"))
-    step, at_ms = _step(mapping.get("step")), _moment(mapping)
+    step, at_ms = _step(mapping.get("step")), _milliseconds(mapping.get("timestamp"))
     return Logged(
         points=[MetricPoint(_name(name), _number(value), step, at_ms) for name, value in metrics.items()],
         params={_name(name): _param(value) for name, value in params.items()},
         tags={_name(name): _tag(value) for name, value in tags.items()},
     )
+
+
+def _point(items: Any) -> MetricPoint:
+    if not isinstance(items, list) or len(items) != 4:
+        raise ValueError("a point that is not a list of name, value, step and time")
+    name, value, step, at_ms = items
+    if at_ms is not None and (not isinstance(at_ms, int) or abs(at_ms) > LARGEST_STEP):
+        raise ValueError("a timestamp that is no point in time")
+    return MetricPoint(_name(name), _number(value), _step(step), at_ms)
 
 
 def _dataset(mapping: Mapping[str, Any]) -> DatasetRecord:
@@ -149,11 +160,6 @@ def _step(step: Any) -> int | None:
     if not isinstance(step, int) or abs(step) > LARGEST_STEP:
         raise ValueError("a step that is not a whole number")
     return int(step)
-
-
-def _moment(mapping: Mapping[str, Any]) -> int | None:
-    exact = mapping.get("timestamp_ms")
-    return exact if isinstance(exact, int) and abs(exact) <= LARGEST_STEP else _milliseconds(mapping.get("timestamp"))
 
 
 def _milliseconds(moment: Any) -> int | None:

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlproj.errors import MlprojError
 from mlproj.files import write_atomically
@@ -51,8 +52,10 @@ _CRASH_FILE = "gateway-crash.txt"
 _Endpoint = Callable[[Session, Request], Awaitable[Response]]
 
 
-def application(session: Session, token: str, hosts: frozenset[str]) -> Starlette:
+def application(session: Session, token: str, hosts: frozenset[str]) -> ASGIApp:
     """The application for a session. Its addresses begin with ``token``; ``hosts`` are the names it answers to."""
+    # A call without parameters in its address is looked up: finding its route takes longer than answering it.
+    exact: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {}
 
     def guarded(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -88,13 +91,25 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
         Route(artifacts + "/mpu/{step}/{path:path}", guarded(_parts), methods=["POST"]),
         Route("/{token}/parts/{upload}/{number:int}", guarded(_receive_part), methods=["PUT"]),
     ]
-    routes += [
-        Route(f"/{{token}}/{mount}/{path}", guarded(_answering(function)), methods=[method])
-        for (method, path), function in CALLS.items()
-        for mount in _MOUNTS
-    ]
+    for (method, path), function in CALLS.items():
+        answering = guarded(_answering(function))
+        routes += [Route(f"/{{token}}/{mount}/{path}", answering, methods=[method]) for mount in _MOUNTS]
+        exact[method, f"api/2.0/mlflow/{path}"] = answering
     routes.append(Route("/{token}/{rest:path}", guarded(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
-    return Starlette(routes=routes)
+    routed = Starlette(routes=routes)
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        _, _, address = scope["path"].partition("/")
+        given, _, rest = address.partition("/")
+        answering = exact.get((scope["method"], rest))
+        if answering is None:
+            await routed(scope, receive, send)
+            return
+        scope["path_params"] = {"token": given}
+        response = await answering(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return dispatch
 
 
 def _answering(function: Callable[[Any, Call], Any]) -> _Endpoint:

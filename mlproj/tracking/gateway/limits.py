@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 
 from mlproj.runs.metric_lines import LONGEST_TEXT
 from mlproj.tracking.gateway.call import Call
@@ -17,6 +18,7 @@ _PLAIN = re.compile(r"[/\w.\- ]*")
 _WITH_COLON = re.compile(r"[/\w.\- :]*")
 
 
+@lru_cache(maxsize=4096)
 def check_key(what: str, key: str, client: tuple[int, int]) -> None:
     """Raise the client's own error for a name that no metric, parameter or tag can have."""
     newer = client >= (2, 16)
@@ -60,9 +62,9 @@ def check_length(what: str, text: str, longest: int) -> None:
 
 def check_batch(call: Call) -> None:
     """Raise MLflow's error for a batch of too much."""
-    counts = {name: len(call.items(name)) for name in _MOST}
+    counts = {name: len(each) for name in _MOST if isinstance(each := call.fields.get(name) or [], list)}
     for name, most in _MOST.items():
-        if counts[name] > most:
+        if counts.get(name, 0) > most:
             raise invalid(
                 f"A batch logging request can contain at most {most} {name}. Got {counts[name]} {name}. "
                 f"Please split up {name} across multiple requests and try again."

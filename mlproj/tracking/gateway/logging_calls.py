@@ -22,9 +22,9 @@ LOGGED_MODELS = "mlflow.log-model.history"
 
 def log_metric(session: Session, call: Call) -> Answer:
     """One value of one metric."""
-    line = _metric_line(call)
-    log(session, call.run_id, [line])
-    note_metric(session, call, line)
+    point = _point(call)
+    log(session, call.run_id, [{"points": [point]}])
+    note_metric(session, call, point)
     return {}
 
 
@@ -53,7 +53,8 @@ def log_batch(session: Session, call: Call) -> Answer:
     """Metrics, parameters and tags at once: all of them, or none when one cannot be."""
     check_batch(call)
     metrics = call.items("metrics")
-    lines = [_metric_line(each) for each in metrics]
+    points = [_point(each) for each in metrics]
+    lines: list[dict[str, Any]] = [{"points": points}] if points else []
     tags = dict(_tag(each) for each in call.items("tags"))
     params = call.items("params")
     if params:
@@ -61,8 +62,8 @@ def log_batch(session: Session, call: Call) -> Answer:
     if tags:
         lines.append({"tags": tags})
     log(session, call.run_id, lines)
-    for each, line in zip(metrics, lines):
-        note_metric(session, each, line)
+    for each, point in zip(metrics, points):
+        note_metric(session, each, point)
     return {}
 
 
@@ -153,7 +154,7 @@ def history_bulk_interval(session: Session, call: Call) -> Answer:
 def _points(session: Session, run_id: str, key: str) -> list[Any]:
     files(session, run_id)
     if run_id in session.open_runs:
-        session.open_runs[run_id].intake.so_far()
+        session.open_runs[run_id].intake.store_all()
     return metric_history(session.store, run_id, key)
 
 
@@ -164,7 +165,8 @@ def _page(token: str) -> int:
         raise invalid(f"Invalid page token {token!r}") from None
 
 
-def _metric_line(call: Call) -> dict[str, Any]:
+def _point(call: Call) -> list[Any]:
+    """Name, value, step and time, as a line of the run's file has them."""
     key = call.text("key")
     check_key("metric", key, call.client)
     value = call.fields.get("value")
@@ -173,8 +175,7 @@ def _metric_line(call: Call) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError):
         raise invalid(f"Got invalid value {value} for metric '{key}' (timestamp={call.fields.get('timestamp')}). "
                       "Please specify value as a valid double (64-bit floating point)") from None  # fmt: skip
-    step, timestamp = call.integer("step", default=0), call.integer("timestamp", default=0)
-    return {"name": key, "value": number, "step": step, **({"timestamp_ms": timestamp} if timestamp else {})}
+    return [key, number, call.integer("step", default=0), call.integer("timestamp", default=0) or None]
 
 
 def _param_lines(session: Session, run_id: str, params: list[Call]) -> list[dict[str, Any]]:

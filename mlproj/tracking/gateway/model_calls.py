@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -125,15 +124,17 @@ def log_outputs(session: Session, call: Call) -> Answer:
     return {}
 
 
-def note_metric(session: Session, call: Call, line: Mapping[str, Any]) -> None:
+def note_metric(session: Session, call: Call, point: list[Any]) -> None:
     """Keep a metric that was logged with a model, with that model too."""
-    model_id = call.text("model_id", default="")
+    model_id = call.fields.get("model_id")
     if not model_id:
         return
+    model_id = call.text("model_id")
     model = model_of(session, model_id)
     more = {key: call.text(key) for key in ("dataset_name", "dataset_digest") if call.fields.get(key)}
-    metric = {"key": line["name"], "value": line["value"], "step": line["step"], "model_id": model_id, **more}
-    metric |= {"timestamp": line.get("timestamp_ms", _now_ms()), "run_id": session.own}
+    name, value, step, at_ms = point
+    metric = {"key": name, "value": value, "step": step, "model_id": model_id, **more}
+    metric |= {"timestamp": at_ms or _now_ms(), "run_id": session.own}
     keep_model(session, replace(model, metrics=[*model.metrics, metric], updated_ms=_now_ms()))
 
 

@@ -123,7 +123,7 @@ def restore(session: Session, call: Call) -> Answer:
 def search(session: Session, call: Call) -> Answer:
     """Runs by a filter; the filter language is ours, which is MLflow's and more (docs/filter.md)."""
     for opened in session.open_runs.values():
-        opened.intake.so_far()
+        opened.intake.store_all()
     wanted = call.texts("experiment_ids")
     names = [each.name for each in experiments(session.store) if each.id in wanted]
     if wanted and not names:

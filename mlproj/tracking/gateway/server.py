@@ -57,7 +57,7 @@ def serve(
             access_log=False,
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http="httptools",
             ws="none",
             proxy_headers=False,
             server_header=False,
