@@ -50,7 +50,9 @@ def show(run: str, packages: bool, as_json: bool) -> int:
         "inputs",
         [(each.path, f"{human_size(each.size)}  sha256:{(each.sha256 or '')[:12]}") for each in record.inputs],
     )
+    _facts("datasets", _datasets(record))
     _facts("outputs", _outputs(record))
+    _facts("models", _models(record))
     _notices(record)
     return 0
 
@@ -95,8 +97,9 @@ def _run_facts(record: Any) -> list[tuple[str, str]]:
         ("experiment", record.experiment),
         ("started", f"{record.started_at} ({age_text(record.started_at, time.time())}), {took}"),
         ("by", f"{record.user} on {record.host}, {record.platform}"),
-        ("command", shlex.join(record.command.argv)),
     ]
+    if record.command.argv:
+        rows.append(("command", shlex.join(record.command.argv)))
     if record.exit_status is not None:
         rows.append(("exit status", str(record.exit_status)))
     if record.error:
@@ -156,6 +159,18 @@ def _environment(record: Any, *, packages: bool) -> list[tuple[str, str]]:
         return [*rows, *(("package", each) for each in listed)]
     more = f", … ({len(listed)} in all: --packages)" if len(listed) > _MOST_PACKAGES else ""
     return [*rows, ("packages", ", ".join(listed[:_MOST_PACKAGES]) + more)] if listed else rows
+
+
+def _datasets(record: Any) -> list[tuple[str, str]]:
+    return [(each.name, f"{each.context}  {each.source_type}  {each.digest}".strip()) for each in record.datasets]
+
+
+def _models(record: Any) -> list[tuple[str, str]]:
+    rows = []
+    for each in record.models:
+        version = f"registered in this store, version {each.version}" if each.version else each.path
+        rows.append((each.name, "  ".join(filter(None, (version, ", ".join(each.flavors), each.id)))))
+    return rows
 
 
 def _outputs(record: Any) -> list[tuple[str, str]]:

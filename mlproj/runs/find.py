@@ -36,9 +36,10 @@ def find(store: Store, name: str, *, trashed: bool = False) -> RunRecord:
     """The one run that ``name`` means; with ``trashed`` the one in the trash.
 
     ``name`` is any prefix of a run's id that no other run has, the exact name of one run, or one of:
-    ``@last`` (the newest run), ``@last~2`` (two before it), ``@min:METRIC``, ``@max:METRIC`` (the
-    finished run with the smallest or largest last value; the newest of equals), ``@best:METRIC``
-    (whichever of the two the metric's name tells: ``val_loss`` is better low, ``accuracy`` high). Raises
+    ``@last`` (the newest run that was not begun within another), ``@last~2`` (two before it),
+    ``@min:METRIC``, ``@max:METRIC`` (the finished run with the smallest or largest last value; the newest
+    of equals), ``@best:METRIC`` (whichever of the two the metric's name tells: ``val_loss`` is better low,
+    ``accuracy`` high). Raises
     RunNotFoundError when no run or more than one answers, UsageError for an ``@`` form that is none.
     """
     ids = _marked(store, name, trashed) if name.startswith("@") else _named(store, name, trashed)
@@ -76,7 +77,8 @@ def _named(store: Store, name: str, trashed: bool) -> list[str]:
 def _marked(store: Store, name: str, trashed: bool) -> list[str]:
     word, _, metric = name.partition(":")
     if match := re.fullmatch("@last(?:~([0-9]{1,9}))?", name):
-        statement = f"SELECT id FROM runs WHERE {_trash_condition(trashed)} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
+        own = f"parent IS NULL AND {_trash_condition(trashed)}"
+        statement = f"SELECT id FROM runs WHERE {own} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
         return [row[0] for row in _rows(store, statement, int(match[1] or 0))]
     if word not in ("@best", "@min", "@max") or not metric:
         raise UsageError(
