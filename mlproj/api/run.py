@@ -43,6 +43,7 @@ from mlproj.text import one_line
 from mlproj.tracking.gateway.joining import joined, joins_here
 from mlproj.tracking.gateway.listener import Gateway, close_gateway, open_gateway
 from mlproj.tracking.metrics_file import append_points
+from mlproj.tracking.other_trackers import tracker_variables
 
 _STOPPED_BY_A_STEP = (
     "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"
@@ -233,6 +234,7 @@ class _Walk:
 
             inside = command_variables({}, environment, resolved)
             inside |= inside_variables(self.live.files.folder, RUN_ID_VARIABLE, self.live.id)
+            inside |= tracker_variables(inside, self.live.id, self.record.name, inside["MLPROJ_ARTIFACTS"])
             if self.gateway is not None and environment.container.reach is not None:
                 host = environment.container.reach.name
                 inside = joined(inside, self.gateway, self.live.id, self.record.experiment, host)
@@ -245,6 +247,7 @@ class _Walk:
             "MLPROJ_METRICS": str(self.live.files.metrics),
             "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
         }
+        variables |= tracker_variables(variables, self.live.id, self.record.name, variables["MLPROJ_ARTIFACTS"])
         if self.gateway is not None:
             variables = joined(variables, self.gateway, self.live.id, self.record.experiment)
         return replace(plan, variables=variables)
@@ -291,7 +294,7 @@ class _Walk:
             )
             problems = collected.problems
             for output in collected.outputs:
-                if output.kind == "metrics":
+                if output.kind in ("metrics", "tensorboard"):
                     self._read_metrics(output)
         except (OSError, StoreError) as error:
             problems = [f"the outputs could not be kept: {one_line(error)}"]
@@ -314,12 +317,9 @@ class _Walk:
         return [each for each in (self.live.store.folder, cache_folder()) if not project.is_relative_to(each)]
 
     def _read_metrics(self, output: OutputRecord) -> None:
-        from mlproj.tracking.metrics_outputs import read_metrics_file
-
         told: list[str] = []
         count = 0
-        for each in output.files:
-            points, notices = read_metrics_file(self.live.files.artifacts / each.path)
+        for points, notices in _read_output(output, self.live.files.artifacts):
             append_points(self.live.files.metrics, points)
             told += notices
             count += len(points)
@@ -346,6 +346,20 @@ class _Walk:
             self.listener.notice(notice)
             return replace(record, notices=[*record.notices, notice])
         return record
+
+
+def _read_output(output: OutputRecord, artifacts: Path) -> Iterator[tuple[list[MetricPoint], list[str]]]:
+    """The metrics in an output's files, and what is to be said of each."""
+    if output.kind == "tensorboard":
+        from mlproj.tracking.tensorboard_outputs import read_event_files
+
+        points, notices = read_event_files(artifacts, [each.path for each in output.files])
+        yield points, [f"output {one_line(output.name)}: {notice}" for notice in notices]
+        return
+    from mlproj.tracking.metrics_outputs import read_metrics_file
+
+    for each in output.files:
+        yield read_metrics_file(artifacts / each.path)
 
 
 class _OutputReading:

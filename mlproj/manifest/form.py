@@ -111,8 +111,9 @@ class Output(Section):
 
     path: ProjectPath
     """A file, a folder (with a `/` at its end) or a glob such as `plots/*.png`, relative to the project."""
-    kind: Literal["artifact", "metrics"] = "artifact"
-    """`metrics`: the file's numbers (JSON, JSON lines or CSV) become the run's metrics as well."""
+    kind: Literal["artifact", "metrics", "tensorboard"] = "artifact"
+    """`metrics`: the file's numbers (JSON, JSON lines or CSV) become the run's metrics as well; `tensorboard`: the
+    scalars in its event files do."""
     optional: bool = False
     """Whether the run may end without it. A missing output that is not optional fails the run."""
 

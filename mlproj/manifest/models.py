@@ -56,7 +56,7 @@ class Output:
     """Something that an entry point leaves behind; ``path`` is inside the project."""
 
     path: str
-    kind: Literal["artifact", "metrics"] = "artifact"
+    kind: Literal["artifact", "metrics", "tensorboard"] = "artifact"
     optional: bool = False
 
 

@@ -5,6 +5,7 @@ what it put there itself.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ from mlproj.runs.paths import FoundFile, expand
 from mlproj.runs.record import FileRecord, OutputRecord
 from mlproj.text import one_line, plural
 
+# Weights & Biases puts a link to the log of all its runs into each.
+_SHARED_LOG = re.compile(r"wandb/[^/]+/logs/[^/]+")
 Signature = tuple[int, int, int, int]
 
 
@@ -148,7 +151,10 @@ def _logged_files(artifacts: Path) -> list[str]:
 def _own(artifacts: Path, path: str, collected: Collected) -> FileRecord | None:
     target = artifacts / path
     try:
-        if not stat.S_ISREG(target.lstat().st_mode):
+        mode = target.lstat().st_mode
+        if stat.S_ISLNK(mode) and (_SHARED_LOG.fullmatch(path) or target.resolve().is_relative_to(artifacts.resolve())):
+            return None  # another name of what is kept
+        if not stat.S_ISREG(mode):
             collected.notes.append(f"artifact {one_line(path)} is no regular file and is not recorded")
             return None
         return FileRecord(Path(path).as_posix(), target.stat().st_size, sha256_of_file(target))

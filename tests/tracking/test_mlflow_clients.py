@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlproj import locks
-
 _SCRIPTS = Path(__file__).parent / "clients"
-# An old client needs what was new when it was: each is given no more than these sessions ask for.
-_OLD = ["setuptools<70"]
-_SCIENCE = ["numpy", "pandas", "scikit-learn", "matplotlib", "pillow"]
-REQUIREMENTS = {
-    "1.30": ["mlflow-skinny==1.30.0", "numpy<2", "pandas<2", "scikit-learn<1.3", *_OLD],
-    "2.9": ["mlflow-skinny==2.9.2", "numpy<2", "pandas<2.1", "scikit-learn<1.4", "matplotlib<3.9", "pillow", *_OLD],
-    "2.22": ["mlflow-skinny==2.22.0", "opentelemetry-sdk<1.33", *_SCIENCE],
-    "3": ["mlflow-skinny>=3.5", "xgboost-cpu", "skops", *_SCIENCE],
-}
-VERSIONS = list(REQUIREMENTS)
-
-
-@pytest.fixture(scope="session")
-def python_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The interpreter of an environment with a version of MLflow's client, made once for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mlflow-clients"
-
-    def python(version: str) -> Path:
-        folder = shared / version
-        shared.mkdir(exist_ok=True)
-        with locks.exclusive(shared / f"{version}.lock"):
-            if not (folder / "made").exists():
-                for arguments in (
-                    ["venv", "--clear", str(folder)],
-                    ["pip", "install", "--python", str(folder), *REQUIREMENTS[version]],
-                ):
-                    done = subprocess.run(
-                        [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, check=False
-                    )
-                    assert done.returncode == 0, done.stderr
-                (folder / "made").touch()
-        return folder / "bin" / "python"
-
-    return python
+VERSIONS = ["1.30", "2.9", "2.22", "3"]
 
 
 @pytest.fixture
