@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
+from mlproj.api.output_metrics import OutputReading, metrics_in
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved, resolve_request
@@ -28,20 +28,18 @@ from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahe
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
-from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
-from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.runs.totals import with_totals
 from mlproj.sources.git.variables import REDIRECTING
 from mlproj.text import one_line
 from mlproj.tracking.gateway.joining import joined, joins_here
-from mlproj.tracking.gateway.listener import Gateway, close_gateway, open_gateway
+from mlproj.tracking.gateway.listener import Gateway, JoinedRun, close_gateway, open_gateway
 from mlproj.tracking.metrics_file import append_points
 from mlproj.tracking.other_trackers import tracker_variables
 
@@ -203,7 +201,7 @@ class _Walk:
             also_at = environment.container.reach.address
         mask = self._mask if self.resolved.secrets else None
         try:
-            self.gateway = open_gateway(self.live, self.record, self.intake, mask, also_at)
+            self.gateway = open_gateway(JoinedRun(self.live, self.record, self.intake, mask), also_at)
         except OSError as error:
             self.listener.notice(f"MLflow clients cannot join this run: {one_line(error.strerror or error)}")
 
@@ -259,7 +257,7 @@ class _Walk:
     def _command(self, standby: Standby, plan: Plan) -> Outcome:
         assert self.intake is not None
         intake = self.intake
-        reading = _OutputReading(self.resolved.entry_point, self.live.files.metrics)
+        reading = OutputReading(self.resolved.entry_point, self.live.files.metrics)
         log = self.live.files.log.open("ab")
         try:
             outcome = supervise(standby, plan, Observers(log, reading.observe, intake.poll))
@@ -319,7 +317,7 @@ class _Walk:
     def _read_metrics(self, output: OutputRecord) -> None:
         told: list[str] = []
         count = 0
-        for points, notices in _read_output(output, self.live.files.artifacts):
+        for points, notices in metrics_in(output, self.live.files.artifacts):
             append_points(self.live.files.metrics, points)
             told += notices
             count += len(points)
@@ -346,52 +344,6 @@ class _Walk:
             self.listener.notice(notice)
             return replace(record, notices=[*record.notices, notice])
         return record
-
-
-def _read_output(output: OutputRecord, artifacts: Path) -> Iterator[tuple[list[MetricPoint], list[str]]]:
-    """The metrics in an output's files, and what is to be said of each."""
-    if output.kind == "tensorboard":
-        from mlproj.tracking.tensorboard_outputs import read_event_files
-
-        points, notices = read_event_files(artifacts, [each.path for each in output.files])
-        yield points, [f"output {one_line(output.name)}: {notice}" for notice in notices]
-        return
-    from mlproj.tracking.metrics_outputs import read_metrics_file
-
-    for each in output.files:
-        yield read_metrics_file(artifacts / each.path)
-
-
-class _OutputReading:
-    """Metrics read off the output by the manifest's patterns, written where all metrics go."""
-
-    def __init__(self, entry_point: EntryPoint, metrics: Path) -> None:
-        self.metrics = metrics
-        self.scanners: dict[str, Any] = {}
-        self.trouble: dict[str, None] = {}
-        self.observe = None
-        if entry_point.metrics:
-            from mlproj.tracking.patterns import LineScanner, compile_patterns
-
-            patterns = compile_patterns(entry_point.metrics)
-            self.scanners = {name: LineScanner(patterns) for name in ("stdout", "stderr")}
-            self.observe = self._observe
-
-    def _observe(self, stream: str, chunk: bytes) -> None:
-        self._append(self.scanners[stream].feed(chunk))
-
-    def _append(self, points: list[MetricPoint]) -> None:
-        try:
-            append_points(self.metrics, points)
-        except OSError as error:  # a full disk stops no training
-            self.trouble[f"metrics of the output could not be kept: {error.strerror}"] = None
-
-    def close(self) -> list[str]:
-        """Take in what is left of the last lines, and say what went wrong."""
-        for scanner in self.scanners.values():
-            self._append(scanner.close())
-            self.trouble |= dict.fromkeys(scanner.notices)
-        return list(self.trouble)
 
 
 def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:

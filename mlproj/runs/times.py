@@ -23,6 +23,11 @@ def seconds_of(text: str) -> float:
     return moment.timestamp()
 
 
+def now_ms() -> int:
+    """Now, in milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
 def now_text() -> str:
     """This moment as the record's text."""
     return time_text(time.time())

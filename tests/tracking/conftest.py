@@ -20,7 +20,7 @@ from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, load, new_run_id, open_store
 from mlproj.runs.totals import with_totals
-from mlproj.tracking.gateway.listener import Gateway, close_gateway, open_gateway
+from mlproj.tracking.gateway.listener import Gateway, JoinedRun, close_gateway, open_gateway
 
 API = "api/2.0/mlflow"
 # An old client needs what was new when it was: each is given no more than these sessions ask for.
@@ -140,7 +140,7 @@ def join(own_home: Path) -> Iterator[Callable[..., Joined]]:
         record = RunRecord(id=new_run_id(store), started_at=started, **{**begun, **fields})
         live = begin(store, record)
         intake = open_intake(store, live.id, live.files.metrics)
-        opened.append(Joined(live, record, intake, open_gateway(live, record, intake, mask)))
+        opened.append(Joined(live, record, intake, open_gateway(JoinedRun(live, record, intake, mask))))
         return opened[-1]
 
     yield join_run

@@ -75,6 +75,15 @@ class Call:
         return self.text("run_id", default=self.text("run_uuid", default="")) or self.text("run_id")
 
 
+def page(call: Call, name: str, items: list[Any], most: int) -> Answer:
+    """The part of a list that a call asks for by ``page_token`` and ``max_results``, ``most`` when it does not say."""
+    first, most = call.integer("page_token", default=0), call.integer("max_results", default=most)
+    if first < 0 or most < 1:
+        raise invalid("page_token has to be a token that was given before, and max_results positive.")
+    answer = {name: items[first : first + most]}
+    return {**answer, "next_page_token": str(first + most)} if len(items) > first + most else answer
+
+
 def client_version(user_agent: str) -> tuple[int, int]:
     """Major and minor version of a Python client by its ``User-Agent``; of any other the newest."""
     found = _VERSION.search(user_agent)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from typing import Any
 
 from mlproj.errors import UsageError
 from mlproj.runs.experiments import (
@@ -17,8 +15,9 @@ from mlproj.runs.experiments import (
     keep_experiment,
     with_tags,
 )
+from mlproj.runs.times import now_ms
 from mlproj.text import one_line
-from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.limits import check_length
 from mlproj.tracking.gateway.messages import experiment_message
@@ -56,7 +55,7 @@ def create(session: Session, call: Call) -> Answer:
     if known is not None:
         state = " deleted" if known.deleted else ""
         raise MlflowError("RESOURCE_ALREADY_EXISTS", f"Experiment '{name}' already exists{state}.")
-    now = _now_ms()
+    now = now_ms()
     experiment = Experiment(free_id(session.store, name), name, dict(call.pairs("tags")), False, now, now)
     keep_experiment(session.store, experiment)
     _choose(session, experiment)
@@ -115,10 +114,7 @@ def search(session: Session, call: Call) -> Answer:
     found = [each for each in experiments(session.store) if kind == "ALL" or each.deleted == (kind == "DELETED_ONLY")]
     if text := call.text("filter", default=""):
         found = [each for each in found if _answers(each, text)]
-    most = call.integer("max_results", default=1000)
-    first = call.integer("page_token", default=0)
-    answer: dict[str, Any] = {"experiments": [experiment_message(each) for each in found[first : first + most]]}
-    return {**answer, "next_page_token": str(first + most)} if len(found) > first + most else answer
+    return page(call, "experiments", [experiment_message(each) for each in found], 1000)
 
 
 def _answers(experiment: Experiment, text: str) -> bool:
@@ -148,12 +144,8 @@ def _choose(session: Session, experiment: Experiment) -> None:
 
 
 def _keep(session: Session, experiment: Experiment) -> None:
-    now = _now_ms()
+    now = now_ms()
     keep_experiment(session.store, replace(experiment, created_ms=experiment.created_ms or now, updated_ms=now))
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 CALLS: CallTable = {

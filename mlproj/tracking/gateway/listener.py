@@ -22,6 +22,16 @@ LOOPBACK = "127.0.0.1"
 _BACKLOG = 128
 
 
+@dataclass(frozen=True)
+class JoinedRun:
+    """The run that clients join. ``mask`` takes its secrets, when it has any, out of what is logged."""
+
+    live: LiveRun
+    record: RunRecord
+    intake: Intake
+    mask: Callable[[bytes], bytes] | None = None
+
+
 @dataclass
 class Gateway:
     """An open gateway. ``notices`` and ``record`` are there once it is closed."""
@@ -35,13 +45,7 @@ class Gateway:
     experiment: str | None = None
 
 
-def open_gateway(
-    live: LiveRun,
-    record: RunRecord,
-    intake: Intake,
-    mask: Callable[[bytes], bytes] | None = None,
-    also_at: str | None = None,
-) -> Gateway:
+def open_gateway(joined: JoinedRun, also_at: str | None = None) -> Gateway:
     """Begin to listen for the clients of a run on loopback, and at the same port of another address of this machine.
 
     Raises OSError.
@@ -55,7 +59,7 @@ def open_gateway(
     token = os.urandom(16).hex()
     gateway = Gateway(sockets[0].getsockname()[1], token, sockets, threading.Thread(), wake)
     gateway.thread = threading.Thread(
-        target=_wait_and_serve, args=(gateway, reader, live, record, intake, mask), name="mlproj-gateway", daemon=True
+        target=_wait_and_serve, args=(gateway, reader, joined), name="mlproj-gateway", daemon=True
     )
     gateway.thread.start()
     return gateway
@@ -87,14 +91,7 @@ def close_gateway(gateway: Gateway) -> None:
         each.close()
 
 
-def _wait_and_serve(
-    gateway: Gateway,
-    reader: int,
-    live: LiveRun,
-    record: RunRecord,
-    intake: Intake,
-    mask: Callable[[bytes], bytes] | None,
-) -> None:
+def _wait_and_serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
     try:
         with selectors.DefaultSelector() as selector:
             for each in (reader, *(listening.fileno() for listening in gateway.sockets)):
@@ -103,6 +100,6 @@ def _wait_and_serve(
         if reader not in ready:
             from mlproj.tracking.gateway.server import serve
 
-            serve(gateway, reader, live, record, intake, mask)
+            serve(gateway, reader, joined)
     finally:
         os.close(reader)

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from mlproj.runs.metric_history import metric_history
-from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import invalid, missing
 from mlproj.tracking.gateway.limits import check_batch, check_key, check_length, check_param, check_tag
 from mlproj.tracking.gateway.messages import MODEL_INPUTS, metric_message, param_text, same_value
@@ -113,12 +113,7 @@ def history(session: Session, call: Call) -> Answer:
     """All values of a metric, in the order of their steps."""
     key = call.text("metric_key")
     points = [metric_message(each) for each in _points(session, call.run_id, key)]
-    most = call.integer("max_results", default=0)
-    first = _page(call.text("page_token", default=""))
-    if most <= 0:
-        return {"metrics": points[first:]}
-    answer: dict[str, Any] = {"metrics": points[first : first + most]}
-    return {**answer, "next_page_token": str(first + most)} if len(points) > first + most else answer
+    return page(call, "metrics", points, max(1, len(points)))
 
 
 def history_bulk(session: Session, call: Call) -> Answer:
@@ -156,13 +151,6 @@ def _points(session: Session, run_id: str, key: str) -> list[Any]:
     if run_id in session.open_runs:
         session.open_runs[run_id].intake.store_all()
     return metric_history(session.store, run_id, key)
-
-
-def _page(token: str) -> int:
-    try:
-        return max(0, int(token or 0))
-    except ValueError:
-        raise invalid(f"Invalid page token {token!r}") from None
 
 
 def _point(call: Call) -> list[Any]:

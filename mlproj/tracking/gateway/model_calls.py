@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 from mlproj.errors import UsageError
 from mlproj.runs.experiments import experiment_of, experiments, id_of
 from mlproj.runs.record import RunRecord
+from mlproj.runs.times import now_ms
 from mlproj.text import one_line
 from mlproj.tracking.gateway import folders
 from mlproj.tracking.gateway.artifact_calls import entry_messages
-from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import invalid, missing
 from mlproj.tracking.gateway.messages import pair_list
 from mlproj.tracking.gateway.models import Model, keep_model, model_of, models_in, new_model_id, remove_model
@@ -31,7 +31,7 @@ def create(session: Session, call: Call) -> Answer:
     experiment = experiment_of(session.store, call.text("experiment_id", default="0"))
     if experiment is None:
         raise missing(f"No Experiment with id={call.text('experiment_id')} exists")
-    now = _now_ms()
+    now = now_ms()
     model = Model(
         new_model_id(run_id),
         run_id,
@@ -108,9 +108,7 @@ def search(session: Session, call: Call) -> Answer:
     found.sort(key=lambda each: (each.created_ms, each.id), reverse=True)
     for order in reversed(call.items("order_by")):
         found = _sorted(session, found, order)
-    first, most = call.integer("page_token", default=0), call.integer("max_results", default=100)
-    answer: dict[str, Any] = {"models": [_message(session, each) for each in found[first : first + most]]}
-    return {**answer, "next_page_token": str(first + most)} if len(found) > first + most else answer
+    return page(call, "models", [_message(session, each) for each in found], 100)
 
 
 def log_outputs(session: Session, call: Call) -> Answer:
@@ -134,12 +132,12 @@ def note_metric(session: Session, call: Call, point: list[Any]) -> None:
     more = {key: call.text(key) for key in ("dataset_name", "dataset_digest") if call.fields.get(key)}
     name, value, step, at_ms = point
     metric = {"key": name, "value": value, "step": step, "model_id": model_id, **more}
-    metric |= {"timestamp": at_ms or _now_ms(), "run_id": session.own}
-    keep_model(session, replace(model, metrics=[*model.metrics, metric], updated_ms=_now_ms()))
+    metric |= {"timestamp": at_ms or now_ms(), "run_id": session.own}
+    keep_model(session, replace(model, metrics=[*model.metrics, metric], updated_ms=now_ms()))
 
 
 def _changed(session: Session, call: Call, **changes: Any) -> Answer:
-    model = replace(model_of(session, call.text("model_id")), updated_ms=_now_ms(), **changes)
+    model = replace(model_of(session, call.text("model_id")), updated_ms=now_ms(), **changes)
     keep_model(session, model)
     return {"model": _message(session, model)}
 
@@ -205,10 +203,6 @@ def _sorted(session: Session, found: list[Model], order: Call) -> list[Model]:
     have = [each for each in found if value(each) is not None]
     have.sort(key=value, reverse=order.fields.get("ascending", True) in (False, "false"))
     return [*have, *(each for each in found if value(each) is None)]
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 CALLS: CallTable = {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from mlproj.errors import UsageError
+from mlproj.runs.times import now_ms
 from mlproj.text import one_line
-from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.limits import check_length
 from mlproj.tracking.gateway.messages import pair_list
@@ -29,6 +29,7 @@ from mlproj.tracking.gateway.small_filter import Subject, matches
 
 _STAGES = ("None", "Staging", "Production", "Archived")
 _LONGEST_NAME = 200
+_PAGE = 100
 
 
 def create_model(session: Session, call: Call) -> Answer:
@@ -40,7 +41,7 @@ def create_model(session: Session, call: Call) -> Answer:
     with changing(session.store):
         if registered(session.store, name) is not None:
             raise MlflowError("RESOURCE_ALREADY_EXISTS", f"Registered Model (name={name}) already exists.")
-        now = _now_ms()
+        now = now_ms()
         model = RegisteredModel(name, now, now, call.text("description", default=""), call.pairs("tags"))
         keep(session.store, model)
     return {"registered_model": _model_message(model)}
@@ -63,7 +64,7 @@ def rename_model(session: Session, call: Call) -> Answer:
         model = _model(session, name)
         if registered(session.store, new) is not None:
             raise MlflowError("RESOURCE_ALREADY_EXISTS", f"Registered Model (name={new}) already exists.")
-        model = replace(model, name=new, updated_ms=_now_ms())
+        model = replace(model, name=new, updated_ms=now_ms())
         keep(session.store, model)
         forget(session.store, name)
     return {"registered_model": _model_message(model)}
@@ -80,7 +81,7 @@ def search_models(session: Session, call: Call) -> Answer:
     """Registered models by a filter on their names and tags."""
     text = call.text("filter", default="")
     found = [each for each in all_registered(session.store) if _means(text, Subject({"name": each.name}, each.tags))]
-    return _page(call, "registered_models", [_model_message(each) for each in found])
+    return page(call, "registered_models", [_model_message(each) for each in found], _PAGE)
 
 
 def set_model_tag(session: Session, call: Call) -> Answer:
@@ -131,7 +132,7 @@ def get_by_alias(session: Session, call: Call) -> Answer:
 
 def create_version(session: Session, call: Call) -> Answer:
     """A new version of a registered model: its files are where they are, with the run that logged them."""
-    now, source = _now_ms(), call.text("source")
+    now, source = now_ms(), call.text("source")
     with changing(session.store):
         model = _model(session, call.text("name"))
         version = Version(
@@ -191,7 +192,7 @@ def delete_version(session: Session, call: Call) -> Answer:
         gone = _version(model, call.text("version"))
         kept = [each for each in model.versions if each != gone]
         aliases = {name: number for name, number in model.aliases.items() if number != gone.version}
-        keep(session.store, replace(model, versions=kept, aliases=aliases, updated_ms=_now_ms()))
+        keep(session.store, replace(model, versions=kept, aliases=aliases, updated_ms=now_ms()))
     return {}
 
 
@@ -209,7 +210,7 @@ def search_versions(session: Session, call: Call) -> Answer:
             }
             if _means(text, Subject(attributes, each.tags)):
                 found.append(_version_message(model, each))
-    return _page(call, "model_versions", found)
+    return page(call, "model_versions", found, _PAGE)
 
 
 def download_uri(session: Session, call: Call) -> Answer:
@@ -255,7 +256,7 @@ def _version(model: RegisteredModel, number: str) -> Version:
 
 def _changed(session: Session, call: Call, change: Callable[[RegisteredModel], RegisteredModel]) -> Answer:
     with changing(session.store):
-        model = replace(change(_model(session, call.text("name"))), updated_ms=_now_ms())
+        model = replace(change(_model(session, call.text("name"))), updated_ms=now_ms())
         keep(session.store, model)
     return {"registered_model": _model_message(model)}
 
@@ -263,7 +264,7 @@ def _changed(session: Session, call: Call, change: Callable[[RegisteredModel], R
 def _changed_version(session: Session, call: Call, change: Callable[[Version], Version]) -> Answer:
     with changing(session.store):
         model = _model(session, call.text("name"))
-        version = replace(change(_version(model, call.text("version"))), updated_ms=_now_ms())
+        version = replace(change(_version(model, call.text("version"))), updated_ms=now_ms())
         keep(session.store, with_version(model, version))
     return {"model_version": _version_message(model, version)}
 
@@ -277,12 +278,6 @@ def _means(text: str, subject: Subject) -> bool:
         return matches(text, subject)
     except UsageError as error:
         raise invalid(f"Invalid filter: {error.message}") from None
-
-
-def _page(call: Call, name: str, found: list[dict[str, Any]]) -> Answer:
-    first, most = call.integer("page_token", default=0), call.integer("max_results", default=100)
-    answer: dict[str, Any] = {name: found[first : first + most]}
-    return {**answer, "next_page_token": str(first + most)} if len(found) > first + most else answer
 
 
 def _model_message(model: RegisteredModel) -> dict[str, Any]:
@@ -314,10 +309,6 @@ def _version_message(model: RegisteredModel, version: Version) -> dict[str, Any]
         "tags": pair_list(version.tags),
         "aliases": [alias for alias, number in model.aliases.items() if number == version.version],
     }
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 CALLS: CallTable = {

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 
 import uvicorn
 
-from mlproj.runs.intake import Intake
-from mlproj.runs.record import RunRecord
-from mlproj.runs.store import LiveRun, close_store, open_store
+from mlproj.runs.store import close_store, open_store
 from mlproj.text import one_line
 from mlproj.tracking.gateway.application import application
-from mlproj.tracking.gateway.listener import LOOPBACK, Gateway
+from mlproj.tracking.gateway.listener import LOOPBACK, Gateway, JoinedRun
 from mlproj.tracking.gateway.session import OpenRun, Session, end_all
 
 _HOSTS = frozenset({LOOPBACK, "localhost", "host.docker.internal"})
@@ -36,19 +33,13 @@ class _Server(uvicorn.Server):
         self.force_exit = True
 
 
-def serve(
-    gateway: Gateway,
-    reader: int,
-    live: LiveRun,
-    record: RunRecord,
-    intake: Intake,
-    mask: Callable[[bytes], bytes] | None,
-) -> None:
+def serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
     """Answer clients until the gateway is closed."""
     # A connection of this thread's own: the runner writes through the store's other one.
+    live = joined.live
     store = open_store(live.store.folder)
-    own = OpenRun(record, live.files, intake)
-    session = Session(store, live.id, {live.id: own}, mask)
+    own = OpenRun(joined.record, live.files, joined.intake)
+    session = Session(store, live.id, {live.id: own}, joined.mask)
     try:
         hosts = _HOSTS | {each.getsockname()[0] for each in gateway.sockets}
         config = uvicorn.Config(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 from mlproj.errors import UsageError
 from mlproj.files import dump_json
 from mlproj.runs.layout import live_files
+from mlproj.runs.times import now_ms
 from mlproj.tracking.gateway import folders
 from mlproj.tracking.gateway.artifact_calls import CHUNK, TRACES
-from mlproj.tracking.gateway.call import Answer, Call, CallTable
+from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.messages import pair_list
 from mlproj.tracking.gateway.session import Session, scratch_name, uploads
@@ -48,7 +48,7 @@ def _begin(session: Session, call: Call) -> dict[str, Any]:
     info = {
         "request_id": trace_id,
         "experiment_id": experiment,
-        "timestamp_ms": call.integer("timestamp_ms", default=_now_ms()),
+        "timestamp_ms": call.integer("timestamp_ms", default=now_ms()),
         "status": "IN_PROGRESS",
         "request_metadata": pair_list(call.pairs("request_metadata")),
         "tags": pair_list({**call.pairs("tags"), _LOCATION: _location(experiment, trace_id)}),
@@ -90,9 +90,7 @@ def search(session: Session, call: Call) -> Answer:
     except UsageError as error:
         raise invalid(f"Invalid filter: {error.message}") from None
     found.sort(key=lambda info: str(info.get("request_time") or info.get("timestamp_ms")), reverse=True)
-    first, most = call.integer("page_token", default=0), call.integer("max_results", default=100)
-    answer: dict[str, Any] = {"traces": found[first : first + most]}
-    return {**answer, "next_page_token": str(first + most)} if len(found) > first + most else answer
+    return page(call, "traces", found, 100)
 
 
 def set_tag(session: Session, call: Call) -> Answer:
@@ -182,10 +180,6 @@ def _subject(info: dict[str, Any]) -> Subject:
 
 def _location(experiment: str, trace_id: str) -> str:
     return f"mlflow-artifacts:/{experiment}/traces/{_name(trace_id)}/artifacts"
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 CALLS: CallTable = {
