@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from mlproj.runs.record import DatasetRecord, ModelRecord, RunRecord
 from mlproj.text import one_line
 
+# By this tag MLflow's clients name a run; a name that it was given otherwise stays.
+NAME_TAG = "mlflow.runName"
 Item = TypeVar("Item")
 
 
@@ -50,11 +52,14 @@ def with_totals(record: RunRecord, totals: Totals) -> RunRecord:
         if name in record.parameters and record.parameters[name] != value:
             notices.append(f"the run logged another value of its parameter {one_line(name)}; the declared one stays")
     tags = {name: value for name, value in record.tags.items() if name not in totals.removed_tags}
+    tags |= totals.tags
+    name = tags.pop(NAME_TAG, "")
     return replace(
         record,
+        name=record.name or name,
         metrics={**record.metrics, **totals.metrics},
         parameters={**totals.params, **record.parameters},
-        tags={**tags, **totals.tags},
+        tags=tags,
         datasets=_latest(record.datasets, totals.datasets, lambda each: (each.name, each.digest)),
         models=_latest(record.models, totals.models, lambda each: each.id),
         notices=notices,

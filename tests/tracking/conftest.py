@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -122,7 +122,7 @@ class Joined:
         """End the run, as its runner does, and give its record."""
         if not self.closed:
             close_gateway(self.gateway)
-            record = with_totals(self.record, self.intake.close())
+            record = replace(with_totals(self.record, self.intake.close()), status="finished")
             finish(self.live, record)
             self.closed.append(load(self.live.store, self.id))
         return self.closed[0]

@@ -188,6 +188,20 @@ def test_ending_its_run_is_the_runners_affair(run: Joined) -> None:
     assert load(run.live.store, run.id).status == "running"
 
 
+def test_names_that_clients_give(run: Joined, join: Callable[..., Joined]) -> None:
+    run.post("runs/update", run_id=run.id, run_name="first")
+    run.post("runs/set-tag", run_id=run.id, key="mlflow.runName", value="sec\nond")
+    child = str(run.post("runs/create", experiment_id="0", run_name="a")["run"]["info"]["run_id"])
+    run.post("runs/log-batch", run_id=child, tags=[{"key": "mlflow.runName", "value": "b"}])
+    assert run.run(child)["run_name"] == "b"
+    record = run.close()
+    assert (record.name, record.tags) == ("sec\\nond", {})
+    assert load(run.live.store, child).name == "b"
+    named = join(name="given")
+    named.post("runs/update", run_id=named.id, run_name="another")
+    assert named.close().name == "given"
+
+
 class TestOtherRuns:
     def child(self, run: Joined, **fields: Any) -> str:
         created = run.post("runs/create", experiment_id="0", start_time=1790000000000, **fields)["run"]["info"]

@@ -87,8 +87,6 @@ def close_gateway(gateway: Gateway) -> None:
     os.write(gateway.wake, b"\0")
     gateway.thread.join()
     os.close(gateway.wake)
-    for each in gateway.sockets:
-        each.close()
 
 
 def _wait_and_serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
@@ -103,3 +101,6 @@ def _wait_and_serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
             serve(gateway, reader, joined)
     finally:
         os.close(reader)
+        # Whoever comes now is refused, rather than left to wait.
+        for listening in gateway.sockets:
+            listening.close()

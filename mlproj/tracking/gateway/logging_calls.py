@@ -7,12 +7,14 @@ import math
 from typing import Any
 
 from mlproj.runs.metric_history import metric_history
+from mlproj.runs.totals import NAME_TAG
+from mlproj.text import one_line
 from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import invalid, missing
 from mlproj.tracking.gateway.limits import check_batch, check_key, check_length, check_param, check_tag
 from mlproj.tracking.gateway.messages import MODEL_INPUTS, metric_message, param_text, same_value
 from mlproj.tracking.gateway.model_calls import note_metric
-from mlproj.tracking.gateway.session import Session, files, log, view
+from mlproj.tracking.gateway.session import Session, files, log, rename, view
 
 _MOST_RUNS = 100
 _MOST_POINTS = 25_000
@@ -36,7 +38,7 @@ def log_parameter(session: Session, call: Call) -> Answer:
 
 def set_tag(session: Session, call: Call) -> Answer:
     """One tag."""
-    log(session, call.run_id, [{"tags": dict([_tag(call)])}])
+    _log_tags(session, call.run_id, dict([_tag(call)]))
     return {}
 
 
@@ -59,9 +61,8 @@ def log_batch(session: Session, call: Call) -> Answer:
     params = call.items("params")
     if params:
         lines += _param_lines(session, call.run_id, params)
-    if tags:
-        lines.append({"tags": tags})
     log(session, call.run_id, lines)
+    _log_tags(session, call.run_id, tags)
     for each, point in zip(metrics, points):
         note_metric(session, each, point)
     return {}
@@ -185,6 +186,13 @@ def _param_lines(session: Session, run_id: str, params: list[Call]) -> list[dict
             )
     new = {key: value for key, value in given.items() if key not in known}
     return [{"params": new}] if new else []
+
+
+def _log_tags(session: Session, run_id: str, tags: dict[str, str]) -> None:
+    if NAME_TAG in tags:
+        rename(session, run_id, one_line(tags.pop(NAME_TAG)))
+    if tags:
+        log(session, run_id, [{"tags": tags}])
 
 
 def _tag(call: Call) -> tuple[str, str]:

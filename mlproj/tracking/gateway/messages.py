@@ -11,10 +11,10 @@ from mlproj.runs.experiments import DEFAULT_EXPERIMENT, Experiment, id_of
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import DatasetRecord, RunRecord
 from mlproj.runs.times import seconds_of
+from mlproj.runs.totals import NAME_TAG
 from mlproj.tracking.gateway.session import Session, View
 
 STATUSES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "FAILED"}
-RUN_NAME = "mlflow.runName"
 PARENT = "mlflow.parentRunId"
 MODEL_INPUTS = "mlflow.modelInputs"
 
@@ -51,7 +51,7 @@ def run_info(session: Session, seen: View) -> dict[str, Any]:
     info = {
         "run_id": record.id,
         "run_uuid": record.id,
-        "run_name": _tags(record)[RUN_NAME],
+        "run_name": _tags(record)[NAME_TAG],
         "experiment_id": experiment,
         "user_id": record.user or "",
         "status": seen.said or STATUSES[record.status],
@@ -79,7 +79,7 @@ def experiment_message(experiment: Experiment) -> dict[str, Any]:
 def _tags(record: RunRecord) -> dict[str, str]:
     """A run's tags, and those that MLflow's own clients would have set for what we know of it."""
     known = {
-        RUN_NAME: record.name or record.id[:8],
+        NAME_TAG: record.name or record.id[:8],
         "mlflow.user": record.user,
         "mlflow.source.name": record.source.remote or record.source.path,
         "mlflow.source.type": "PROJECT",

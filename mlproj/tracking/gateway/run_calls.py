@@ -11,12 +11,13 @@ from mlproj.runs.experiments import experiment_of, experiments
 from mlproj.runs.query import search_ids
 from mlproj.runs.record import CommandRecord, Resources, RunRecord, Status
 from mlproj.runs.times import now_text, time_text
+from mlproj.runs.totals import NAME_TAG
 from mlproj.text import one_line
 from mlproj.tracking.gateway.call import Answer, Call, CallTable
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.limits import check_tag
-from mlproj.tracking.gateway.messages import PARENT, RUN_NAME, run_info, run_message
-from mlproj.tracking.gateway.session import Session, begin_child, end, files, log, start, view
+from mlproj.tracking.gateway.messages import PARENT, run_info, run_message
+from mlproj.tracking.gateway.session import Session, begin_child, end, files, log, rename, start, view
 
 _MOST_FOUND = 50_000
 _ENDED: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
@@ -44,7 +45,7 @@ def create(session: Session, call: Call) -> Answer:
         session,
         RunRecord(
             id="",
-            name=one_line(call.text("run_name", default=tags.pop(RUN_NAME, ""))),
+            name=one_line(call.text("run_name", default=tags.pop(NAME_TAG, ""))),
             project=own.project,
             experiment=experiment.name,
             entry_point=own.entry_point,
@@ -63,7 +64,7 @@ def create(session: Session, call: Call) -> Answer:
             supervisor=own.supervisor,
         ),
     )
-    tags.pop(RUN_NAME, None)
+    tags.pop(NAME_TAG, None)
     if tags:
         log(session, run_id, [{"tags": tags}])
     return {"run": run_message(session, view(session, run_id))}
@@ -77,9 +78,8 @@ def update(session: Session, call: Call) -> Answer:
     run_id, status = call.run_id, call.text("status", default="RUNNING")
     if status not in _STATUSES:
         raise invalid(f"Invalid run status {status!r}: it has to be one of {', '.join(_STATUSES)}.")
-    name = call.text("run_name", default="")
-    if name:
-        log(session, run_id, [{"tags": {RUN_NAME: name}}])
+    if name := call.text("run_name", default=""):
+        rename(session, run_id, one_line(name))
     ended_ms = call.integer("end_time", default=0) or None
     if status == "RUNNING":
         log(session, run_id, [])

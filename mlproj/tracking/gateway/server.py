@@ -7,6 +7,7 @@ import socket
 
 import uvicorn
 
+from mlproj.errors import StoreError
 from mlproj.runs.store import close_store, open_store
 from mlproj.text import one_line
 from mlproj.tracking.gateway.application import application
@@ -35,27 +36,16 @@ class _Server(uvicorn.Server):
 
 def serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
     """Answer clients until the gateway is closed."""
-    # A connection of this thread's own: the runner writes through the store's other one.
-    live = joined.live
-    store = open_store(live.store.folder)
-    own = OpenRun(joined.record, live.files, joined.intake)
-    session = Session(store, live.id, {live.id: own}, joined.mask)
     try:
-        hosts = _HOSTS | {each.getsockname()[0] for each in gateway.sockets}
-        config = uvicorn.Config(
-            application(session, gateway.token, hosts),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            loop="asyncio",
-            http="httptools",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-        )
-        sockets = [socket.socket(fileno=each.detach()) for each in gateway.sockets]
-        asyncio.run(_Server(config, reader).serve(sockets=sockets))
+        # A connection of this thread's own: the runner writes through the store's other one.
+        store = open_store(joined.live.store.folder)
+    except StoreError as error:
+        gateway.notices.append(f"MLflow clients were not answered: {error.message}")
+        return
+    own = OpenRun(joined.record, joined.live.files, joined.intake)
+    session = Session(store, joined.live.id, {joined.live.id: own}, joined.mask)
+    try:
+        asyncio.run(_Server(_configured(gateway, session), reader).serve(sockets=_taken(gateway)))
     except Exception as error:
         gateway.notices.append(f"MLflow clients were not answered any more: {one_line(error)}")
     finally:
@@ -63,3 +53,23 @@ def serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
         close_store(store)
         gateway.notices += session.notices
         gateway.experiment = own.record.experiment
+
+
+def _configured(gateway: Gateway, session: Session) -> uvicorn.Config:
+    hosts = _HOSTS | {each.getsockname()[0] for each in gateway.sockets}
+    return uvicorn.Config(
+        application(session, gateway.token, hosts),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        loop="asyncio",
+        http="httptools",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+
+
+def _taken(gateway: Gateway) -> list[socket.socket]:
+    return [socket.socket(fileno=each.detach()) for each in gateway.sockets]

@@ -25,7 +25,7 @@ from mlproj.runs.metric_lines import append_lines
 from mlproj.runs.record import RunRecord, Status
 from mlproj.runs.store import LiveRun, Store, begin, files_of, finish, is_live, load, new_run_id, resume
 from mlproj.runs.times import now_text, seconds_of
-from mlproj.runs.totals import Summary, with_totals
+from mlproj.runs.totals import NAME_TAG, Summary, with_totals
 from mlproj.tracking.gateway.errors import missing
 
 # Each holds an open file, of which a process has some hundreds.
@@ -144,6 +144,14 @@ def start(session: Session, run_id: str) -> None:
         with transaction(session.store.folder, session.store.connection) as connection:
             connection.execute("UPDATE runs SET experiment = ? WHERE id = ?", (plain(opened.record.experiment), run_id))
     opened.said = "RUNNING"
+
+
+def rename(session: Session, run_id: str, name: str) -> None:
+    """Give a run a name. One that the entry point's run was given on the command line stays."""
+    log(session, run_id, [{"tags": {NAME_TAG: name}}])
+    opened = session.open_runs.get(run_id)
+    if opened is not None and opened.live is not None:
+        opened.record = replace(opened.record, name=name)
 
 
 def begin_child(session: Session, record: RunRecord) -> str:
