@@ -12,7 +12,6 @@ from mlproj.api.request import Listener, RunRequest
 from mlproj.api.stored import Run, stored_run, stored_runs
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
-from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def run(
     refresh: bool = False,
     offline: bool = False,
     name: str = "",
-    experiment: str = DEFAULT_EXPERIMENT,
+    experiment: str | None = None,
     tags: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> Run:
@@ -85,7 +84,7 @@ def run(
     for key, value in (tags or {}).items():
         _expect(f"the tag {key!r}", value, str, "a text")
     _expect("name", name, str, "a text")
-    _expect("experiment", experiment, str, "a text")
+    _expect("experiment", experiment, str, "a text", optional=True)
     _expect("entry_point", entry_point, str, "a text", optional=True)
     _expect("revision", revision, str, "a text", optional=True)
     _expect("timeout_s", timeout_s, (int, float), "a number of seconds", optional=True)

@@ -12,6 +12,7 @@ from mlproj.api.resolution import Resolved
 from mlproj.environments.environment import Environment
 from mlproj.execution.masking import mask_text
 from mlproj.execution.plan import Outcome
+from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.record import CommandRecord, EnvironmentRecord, Resources, RunRecord, SourceRecord
 from mlproj.runs.times import now_text
 from mlproj.sources import Snapshot
@@ -26,7 +27,7 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         id=run_id,
         name=request.name,
         project=resolved.project_name,
-        experiment=request.experiment,
+        experiment=request.experiment or DEFAULT_EXPERIMENT,
         entry_point=resolved.entry_point_name,
         parameters=resolved.config.recorded,
         tags=dict(request.tags),

@@ -9,7 +9,6 @@ from pathlib import Path
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
 from mlproj.parameters.given import Given
-from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.text import one_line
 
 LONGEST_LABEL = 250
@@ -39,18 +38,18 @@ class RunRequest:
     allowed_mounts: Sequence[str] = ()
     docker_arguments: Sequence[str] = ()
     name: str = ""
-    experiment: str = DEFAULT_EXPERIMENT
+    experiment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
     store: Path | None = None
     command_line: str | None = None
 
 
-def check_labels(name: str, experiment: str, tags: Mapping[str, str]) -> None:
+def check_labels(name: str, experiment: str | None, tags: Mapping[str, str]) -> None:
     """Raise ``UsageError`` for a name, an experiment or a tag that no table could show and no filter could ask for."""
-    if not experiment.strip():
+    if experiment is not None and not experiment.strip():
         raise UsageError("the experiment's name is empty")
-    for what, text in (("name", name), ("experiment", experiment), *(("tag", tag) for tag in tags)):
+    for what, text in (("name", name), ("experiment", experiment or ""), *(("tag", tag) for tag in tags)):
         if len(text) > LONGEST_LABEL:
             raise UsageError(f"the {what} is longer than {LONGEST_LABEL} characters")
         if any(letter in text for letter in "\n\r\x00"):

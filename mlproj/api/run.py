@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -30,9 +31,9 @@ from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
-from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
+from mlproj.runs.metric_lines import masked_line
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.runs.totals import with_totals
@@ -190,7 +191,8 @@ class _Walk:
 
     def _open_tracking(self, environment: Environment) -> None:
         """Begin to take in what the command will log, from the run's file and from MLflow clients."""
-        self.intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, self._mask)
+        mask = self._mask if self.resolved.secrets else None
+        self.intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, mask)
         caller = os.environ if environment.container is None else environment.container.variables
         if not joins_here(command_variables(caller, environment, self.resolved)):
             return
@@ -199,9 +201,9 @@ class _Walk:
             if environment.container.reach is None:
                 return
             also_at = environment.container.reach.address
-        mask = self._mask if self.resolved.secrets else None
+        joined_run = JoinedRun(self.live, self.record, self.intake, mask, self.request.experiment is not None)
         try:
-            self.gateway = open_gateway(JoinedRun(self.live, self.record, self.intake, mask), also_at)
+            self.gateway = open_gateway(joined_run, also_at)
         except OSError as error:
             self.listener.notice(f"MLflow clients cannot join this run: {one_line(error.strerror or error)}")
 
@@ -211,7 +213,7 @@ class _Walk:
         gateway, self.gateway = self.gateway, None
         close_gateway(gateway)
         self.record = replace(self.record, notices=[*self.record.notices, *gateway.notices])
-        if gateway.experiment and self.request.experiment == DEFAULT_EXPERIMENT:
+        if gateway.experiment and self.request.experiment is None:
             self.record = replace(self.record, experiment=gateway.experiment)
 
     def _plan(self, environment: Environment, standby: Standby) -> Plan:
@@ -276,8 +278,8 @@ class _Walk:
             outcome = explained(outcome, self.live.id, self.live.files.folder, docker.memory)
         return outcome
 
-    def _mask(self, line: bytes) -> bytes:
-        return mask_bytes(line, self.resolved.secrets) if self.resolved.secrets else line
+    def _mask(self, text: str) -> str:
+        return mask_text(text, self.resolved.secrets)
 
     def _with_outputs(self, outcome: Outcome) -> Outcome:
         """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
@@ -351,9 +353,22 @@ def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:
     if not secrets or not path.exists():
         return
     content = path.read_bytes()
-    masked = mask_bytes(content, secrets)
+    masked = b"".join(_masked_line(line, secrets) for line in content.splitlines(keepends=True))
     if masked != content:
         write_atomically(path, masked)
+
+
+def _masked_line(line: bytes, secrets: tuple[str, ...]) -> bytes:
+    if mask_bytes(line, secrets) == line:
+        return line
+    try:
+        mapping = json.loads(line)
+    except (ValueError, RecursionError):
+        return mask_bytes(line, secrets)
+    if not isinstance(mapping, dict):
+        return mask_bytes(line, secrets)
+    # What a secret of digits has in common with a time or a value is none of it.
+    return (json.dumps(masked_line(mapping, lambda text: mask_text(text, secrets))) + "\n").encode()
 
 
 def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:

@@ -163,7 +163,6 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
     from mlproj.environments.environment import Policy
     from mlproj.errors import UsageError
     from mlproj.parameters.given import gather
-    from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 
     if options["locked"] and options["frozen"]:
         raise UsageError("--locked and --frozen exclude each other: the one checks the lock, the other does not")
@@ -188,7 +187,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         allowed_mounts=options["allowed_mounts"],
         docker_arguments=options["docker_arguments"],
         name=options["name"],
-        experiment=DEFAULT_EXPERIMENT if options["experiment"] is None else options["experiment"],
+        experiment=options["experiment"],
         tags=assignments(options["tags"], "--tag"),
         timeout_s=seconds_option(options["timeout"], "--timeout"),
         command_line=_command_line(),

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from mlproj.errors import StoreError
 from mlproj.runs.database import explained, transaction
 from mlproj.runs.index import number_of, param_columns, plain
-from mlproj.runs.metric_lines import LARGEST_STEP, MetricPoint, parse_line
+from mlproj.runs.metric_lines import LARGEST_STEP, Mask, MetricPoint, parse_line
 from mlproj.runs.record import DatasetRecord, ModelRecord
 from mlproj.runs.store import Store
 from mlproj.runs.totals import Summary, Totals
@@ -57,7 +57,7 @@ class Intake:
         path: Path,
         offset: int,
         summaries: dict[str, Summary],
-        mask: Callable[[bytes], bytes],
+        mask: Mask | None,
     ) -> None:
         self._store, self._number, self._path, self._mask = store, number, path, mask
         self._lock = threading.Lock()
@@ -69,6 +69,7 @@ class Intake:
         self._models: dict[str, ModelRecord] = {}
         self._bad: list[str] = []
         self._bad_count = 0
+        self._last_bad = ""
         self._points = sum(each.points for each in summaries.values())
         self._notices: dict[str, None] = {}
         self._identity: tuple[int, int] | None = None
@@ -92,6 +93,13 @@ class Intake:
             while self._take_in():
                 pass
             return self._totals()
+
+    def refused(self) -> tuple[int, str]:
+        """Of all lines in the file, how many log nothing, and why the last one of them does not."""
+        with self._lock:
+            while self._take_in():
+                pass
+            return self._bad_count, self._last_bad
 
     def store_all(self) -> None:
         """Have the database hold all that is in the file, as far as it can be written to."""
@@ -209,7 +217,7 @@ class Intake:
 
     def _take(self, batch: _Batch, line: bytes, now_ms: int) -> None:
         try:
-            logged = parse_line(self._mask(line))
+            logged = parse_line(line, self._mask)
             held = sum(map(len, (self._params, self._tags, self._datasets, self._models)))
             held += sum(map(len, (batch.params, batch.tags, batch.datasets, batch.models)))
             if not logged.points and held > MOST_METRICS:
@@ -267,6 +275,7 @@ class Intake:
         self._datasets.update(batch.datasets)
         self._models.update(batch.models)
         self._bad_count += len(batch.bad)
+        self._last_bad = batch.bad[-1] if batch.bad else self._last_bad
         self._bad.extend(batch.bad[: SHOWN_BAD_LINES - len(self._bad)])
 
     def _totals(self) -> Totals:
@@ -287,14 +296,10 @@ class Intake:
         )
 
 
-def _as_it_is(line: bytes) -> bytes:
-    return line
-
-
-def open_intake(store: Store, run_id: str, path: Path, mask: Callable[[bytes], bytes] = _as_it_is) -> Intake:
+def open_intake(store: Store, run_id: str, path: Path, mask: Mask | None = None) -> Intake:
     """Begin, or go on after a crash, to take in the metrics file ``path`` of a run that is in the store.
 
-    ``mask`` takes secrets out of each line before it is read.
+    ``mask`` takes secrets out of the texts in it.
     """
     with explained(store.folder):
         number = number_of(store.connection, run_id)

@@ -13,12 +13,13 @@ from mlproj.runs.store import Store
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def metric_history(store: Store, run_id: str, name: str) -> list[MetricPoint]:
-    """All points of a run's metric, ordered by step and then as they came; empty when it has none."""
+def metric_history(store: Store, run_id: str, name: str, first: int = 0, most: int | None = None) -> list[MetricPoint]:
+    """The points of a run's metric from the ``first`` on, ordered by step and then as they came; at most so many."""
     with explained(store.folder):
         rows = store.connection.execute(
-            "SELECT value, step, at_ms FROM metric_points WHERE run = ? AND name = ? ORDER BY step, rowid",
-            (number_of(store.connection, run_id), plain(name)),
+            "SELECT value, step, at_ms FROM metric_points WHERE run = ? AND name = ? ORDER BY step, rowid "
+            "LIMIT ? OFFSET ?",
+            (number_of(store.connection, run_id), plain(name), -1 if most is None else most, first),
         )
         return [MetricPoint(name, math.nan if value is None else value, step, at) for value, step, at in rows]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mlproj.runs.times import seconds_of
 LONGEST_NAME = 250
 LONGEST_TEXT = 100_000
 LARGEST_STEP = (1 << 63) - 1
+Mask = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def append_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     data = "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines).encode()
     if not data:
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data  # the last write was cut short by a full disk, or by the death of its writer
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -61,8 +65,8 @@ def append_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         os.close(descriptor)
 
 
-def parse_line(line: bytes) -> Logged:
-    """What a line logs. Raises ValueError saying why it is not one of the forms below.
+def parse_line(line: bytes, mask: Mask | None = None) -> Logged:
+    """What a line logs, the texts in it masked. Raises ValueError saying why it is not one of the forms below.
 
     ``{"name": n, "value": v, "step": s, "timestamp": t}``, ``{"metrics": {n: v, …}, "step": s}``,
     ``{"param": n, "value": v}``, ``{"params": {…}}``, ``{"tag": n, "value": v}``, ``{"tags": {…}}``. From MLflow
@@ -76,6 +80,8 @@ def parse_line(line: bytes) -> Logged:
         raise ValueError("not JSON") from error
     if not isinstance(mapping, dict):
         raise ValueError("not a JSON object")
+    if mask is not None:
+        mapping = masked_line(mapping, mask)
     if "name" in mapping and "value" in mapping:
         step, at_ms = _step(mapping.get("step")), _milliseconds(mapping.get("timestamp"))
         return Logged(points=[MetricPoint(_name(mapping["name"]), _number(mapping["value"]), step, at_ms)])
@@ -100,6 +106,24 @@ def parse_line(line: bytes) -> Logged:
         params={_name(name): _param(value) for name, value in params.items()},
         tags={_name(name): _tag(value) for name, value in tags.items()},
     )
+
+
+def masked_line(mapping: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    """A line's mapping with its texts masked: what the line says by its keys, and its numbers, stay as they are."""
+    # A metric's value is a number, also where it is written as text.
+    kept = {"value"} if "name" in mapping else set()
+    return {key: value if key in kept else masked_texts(value, mask) for key, value in mapping.items()}
+
+
+def masked_texts(value: Any, mask: Mask) -> Any:
+    """JSON with all texts in it masked, names of mappings too."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [masked_texts(item, mask) for item in value]
+    if isinstance(value, dict):
+        return {mask(key): masked_texts(item, mask) for key, item in value.items()}
+    return value
 
 
 def _point(items: Any) -> MetricPoint:

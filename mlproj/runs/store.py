@@ -99,25 +99,6 @@ def begin(store: Store, record: RunRecord) -> LiveRun:
     return LiveRun(store, record.id, files, lock)
 
 
-def resume(store: Store, record: RunRecord) -> LiveRun:
-    """Take up a run that has ended, to write to it: ``record`` is the run's, as running.
-
-    Raises StoreError when its runner, or somebody who took it up as well, holds it.
-    """
-    files = live_files(store.folder, record.id)
-    with explained(store.folder):
-        lock = locks.try_exclusive(files.alive_lock)
-        if lock is None:
-            raise StoreError(f"run {record.id} is held by another process")
-    live = LiveRun(store, record.id, files, lock)
-    try:
-        save(live, record)
-    except BaseException:
-        lock.release()
-        raise
-    return live
-
-
 def save(live: LiveRun, record: RunRecord) -> None:
     """Replace the record of a run while it runs, in ``run.json`` and then in the database.
     Raises StoreError.

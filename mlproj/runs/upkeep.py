@@ -66,6 +66,7 @@ def _settled(store: Store, run_id: str, this_host: str) -> RunRecord | None:
             record = _as_lost(files, record)
             write_record(files, record)
             files.reserve.unlink(missing_ok=True)
+            shutil.rmtree(files.uploads, ignore_errors=True)
         record = _index(store, files, record)
     return record if found_lost else None
 

@@ -250,3 +250,13 @@ def test_any_numbers_are_a_curve(numbers: list[float], width: int) -> None:
 def test_a_path_that_never_came_to_be_is_no_metrics(live: LiveRun, tmp_path: Path) -> None:
     totals = open_intake(live.store, live.id, tmp_path / "none").close()
     assert (totals.metrics, totals.notices) == ({}, [])
+
+
+def test_a_line_that_was_cut_short_costs_only_itself(live: LiveRun) -> None:
+    append_lines(live.files.metrics, [{"name": "loss", "value": 1}])
+    with live.files.metrics.open("ab") as stream:
+        stream.write(b'{"name": "loss", "val')
+    append_lines(live.files.metrics, [{"name": "after", "value": 2}])
+    totals = open_intake(live.store, live.id, live.files.metrics).close()
+    assert totals.metrics == {"loss": 1.0, "after": 2.0}
+    assert "1 line of the metrics file could not be read" in totals.notices[0]

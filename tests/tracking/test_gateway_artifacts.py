@@ -109,7 +109,7 @@ def test_a_client_that_dies_in_the_middle_leaves_nothing(run: Joined) -> None:
     assert run.http("GET", at(run, "kept")).body == b"whole"
     record = run.close()
     assert sorted(each.name for each in run.artifacts.iterdir()) == ["kept"]
-    assert list(run.live.files.uploads.iterdir()) == []
+    assert not run.live.files.uploads.exists()
     assert record.outputs == []
 
 
@@ -160,6 +160,9 @@ class TestParts:
         assert self.complete(run, begun["upload_id"], [1, 2]) == 400
         assert self.complete(run, begun["upload_id"], [2]) == 400
         assert not (run.artifacts / "sub").exists()
+        self.put(run, begun["credentials"][1]["url"], b"y")
+        assert self.complete(run, begun["upload_id"], [1, 2]) == 200
+        assert (run.artifacts / "sub" / "big.bin").read_bytes() == b"xy"
 
     def test_giving_up(self, run: Joined) -> None:
         begun = self.begin(run, 2)
@@ -178,6 +181,25 @@ class TestParts:
 
 
 class TestWhoMayCome:
+    def test_strangers_get_errors_in_mlflows_form_and_nobody_hears_of_it(
+        self, run: Joined, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        run.run()
+        token, run.gateway.token = run.gateway.token, "%C3%A9"
+        assert run.ask("GET", "runs/get", run_id=run.id).error[0] == "PERMISSION_DENIED"
+        run.gateway.token = token
+        assert run.http("GET", at(run, "a%0Ab")).error[0] in ("ENDPOINT_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
+        assert run.http("PATCH", at(run, "a")).json["error_code"] == "ENDPOINT_NOT_FOUND"
+        body = b'{"run_id": "' + run.id.encode() + b'", "key": "k\\ud800\\u0000", "value": "x"}'
+        assert run.http("POST", "api/2.0/mlflow/runs/set-tag", body).error[0] == "INVALID_PARAMETER_VALUE"
+        with socket.create_connection(("127.0.0.1", run.gateway.port)) as connection:
+            connection.sendall(b"no http at all\r\n\r\n")
+            assert b"400" in connection.recv(100)
+        upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+        run.http("GET", "health", headers=upgrade)
+        run.close()
+        assert capfd.readouterr() == ("", "")
+
     def test_not_without_the_token(self, run: Joined) -> None:
         assert run.run()["run_id"] == run.id
         run.gateway.token = "0" * 32

@@ -88,6 +88,15 @@ class TestLoggedModels:
             (name, ["python_function", "sklearn"]) for name in ("model", "second")
         ]
 
+    def test_metrics_of_models(self, run: Joined) -> None:
+        made = model(run)["model_id"]
+        child = str(run.post("runs/create", experiment_id="0")["run"]["info"]["run_id"])
+        for step in range(3):
+            batch = [{"key": "loss", "value": "NaN", "timestamp": 5 + step, "step": step, "model_id": made}]
+            run.post("runs/log-batch", run_id=child, metrics=batch)
+        (metric,) = run.get(f"logged-models/{made}")["model"]["data"]["metrics"]
+        assert (metric["value"], metric["step"], metric["run_id"]) == ("NaN", 2, child)
+
 
 class TestRegistry:
     def test_versions_aliases_and_stages(self, run: Joined) -> None:
@@ -128,6 +137,12 @@ class TestRegistry:
         other = join()
         where = other.get("model-versions/get-download-uri", name="wine", version="1")["artifact_uri"]
         assert where == f"mlflow-artifacts:/0/models/{made['model_id']}/artifacts"
+
+    @pytest.mark.parametrize("name", ["a/b", "a:b", "a\nb", "x" * 201])
+    def test_names_that_cannot_be(self, run: Joined, name: str) -> None:
+        run.post("registered-models/create", name="界" * 100)
+        assert run.ask("POST", "registered-models/create", name=name).status == 400
+        assert run.ask("POST", "registered-models/rename", name="界" * 100, new_name=name).status == 400
 
     @pytest.mark.parametrize(
         ("method", "path", "fields"),

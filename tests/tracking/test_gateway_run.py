@@ -53,11 +53,12 @@ def test_what_an_entry_point_is_told(mlproj: Any, project: Any, own_home: Path) 
     names = ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "no_proxy"]
     command = json.dumps(["python", "-c", f"import os; print([os.environ.get(name) for name in {names}])"])
     folder = project(f"environment: {{system: {{}}}}\nentry_points: {{main: {{command: {command}}}}}\n")
-    done = mlproj("run", folder, env={"HTTP_PROXY": "http://proxy.example:3128", "no_proxy": "example.org"})
+    env = {"HTTP_PROXY": "http://proxy.example:3128", "no_proxy": "example.org", "NO_PROXY": "internal.corp"}
+    done = mlproj("run", folder, env=env)
     address, run_id, experiment, name, past = eval(done.stdout)
     assert address.startswith("http://127.0.0.1:")
     assert (run_id, experiment, name) == (last(own_home).id, "0", None)
-    assert past == "example.org,127.0.0.1"
+    assert past == "example.org,internal.corp,127.0.0.1"
     assert last(own_home).notices == []
 
 
@@ -82,6 +83,47 @@ def test_a_run_within_a_run_has_a_gateway_of_its_own(mlproj: Any, script: Any, o
     inner = last(own_home)
     assert inner.metrics == {"inner": 1.0}
     assert load(open_store(own_home), inner.parent).metrics == {"outer": 1.0}
+
+
+def test_a_server_of_ones_own_is_left_alone_within_a_run_too(mlproj: Any, project: Any) -> None:
+    show = "import os; print(os.environ['MLFLOW_TRACKING_URI'])"
+    inner = f"MLFLOW_TRACKING_URI=http://mine:5000 {sys.executable} -m mlproj run . -e inner"
+    folder = project(
+        "environment: {system: {}}\nentry_points:\n"
+        f"  main: {{shell: bash, command: {json.dumps(inner)}}}\n"
+        f"  inner: {{command: {json.dumps(['python', '-c', show])}}}\n"
+    )
+    assert mlproj("run", folder).stdout == "http://mine:5000\n"
+
+
+def test_an_experiment_that_was_asked_for_stays(mlproj: Any, script: Any, own_home: Path) -> None:
+    folder = script("post('experiments/create', name='chosen')\npost('runs/update', run_id=RUN, status='RUNNING')\n")
+    for options, experiment in (((), "chosen"), (("--experiment", "default"), "default")):
+        (own_home / "experiments").exists() and [each.unlink() for each in (own_home / "experiments").iterdir()]
+        assert mlproj("run", folder, *options).returncode == 0
+        assert last(own_home).experiment == experiment
+
+
+def test_who_logs_to_a_run_of_before_and_is_killed_leaves_it_as_it_was(
+    mlproj: Any, script: Any, own_home: Path
+) -> None:
+    folder = script("log('x', 1)\n")
+    assert mlproj("run", folder).returncode == 0
+    before = last(own_home)
+    body = f"log('late', 2, {before.id!r})\nprint('logged', flush=True)\ntime.sleep(60)\n"
+    (folder / "t.py").write_text(CLIENT + body)
+    runner = start(folder)
+    assert runner.stdout is not None
+    runner.stdout.readline()
+    refused = mlproj("stop", before.id)
+    assert refused.returncode != 0 or "finished" in refused.stdout + refused.stderr
+    assert runner.poll() is None
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    mlproj("runs")
+    after = load(open_store(own_home), before.id)
+    assert after.metrics == {"x": 1.0, "late": 2.0}
+    assert (after.status, after.ended_at, after.exit_status) == ("finished", before.ended_at, 0)
 
 
 def test_the_experiment_of_the_environment(mlproj: Any, script: Any, own_home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable
@@ -256,7 +257,21 @@ class TestOtherRuns:
         assert record.tags == {"champion": "yes"}
         assert search_ids(store, "tags.champion = yes") == [begun.id]
 
-    def test_many_runs_of_before_do_not_use_up_files(self, run: Joined) -> None:
+    def test_a_run_of_before_is_never_called_running(self, run: Joined) -> None:
+        child = self.child(run)
+        run.post("runs/update", run_id=child, status="FINISHED")
+        before = load(run.live.store, child)
+        run.post("runs/set-tag", run_id=child, key="seen", value="yes")
+        run.http("PUT", f"api/2.0/mlflow-artifacts/artifacts/0/{child}/artifacts/late.txt", b"late")
+        # Whoever is killed now leaves it as it is.
+        now = load(run.live.store, child)
+        assert (now.status, now.ended_at, now.duration_s, now.supervisor) == (
+            "finished", before.ended_at, before.duration_s, before.supervisor,
+        )  # fmt: skip
+        assert (now.tags["seen"], now.outputs[0].files[0].path) == ("yes", "late.txt")
+        assert not is_live(run.live.store, child)
+
+    def test_many_runs_of_before(self, run: Joined) -> None:
         children = [self.child(run) for _ in range(80)]
         for child in children:
             run.post("runs/update", run_id=child, status="FINISHED")
@@ -264,6 +279,15 @@ class TestOtherRuns:
             run.post("runs/set-tag", run_id=child, key="seen", value="yes")
         run.close()
         assert len(search_ids(run.live.store, "tags.seen = yes and status = finished")) == 80
+
+    def test_a_child_ends_when_its_client_says(self, run: Joined) -> None:
+        child = self.child(run)
+        run.post("runs/update", run_id=child, status="FINISHED", end_time=1790000060000)
+        record = load(run.live.store, child)
+        assert (record.duration_s, run.run(child)["end_time"]) == (60.0, 1790000060000)
+        assert (
+            run.ask("POST", "runs/create", experiment_id="0", start_time=10**18).error[0] == "INVALID_PARAMETER_VALUE"
+        )
 
     def test_a_run_that_lives_elsewhere_gets_what_is_appended(self, run: Joined, join: Callable[..., Joined]) -> None:
         other = join()
@@ -401,12 +425,82 @@ def test_sixty_four_threads_at_once(run: Joined) -> None:
 
 
 def test_secrets_reach_no_file(join: Callable[..., Joined]) -> None:
-    run = join(mask=lambda line: line.replace(b"hunter2", b"***"))
-    run.post("runs/log-parameter", run_id=run.id, key="password", value="it is hunter2")
+    run = join(mask=lambda text: text.replace("hunter2", "***"))
+    for _ in range(2):
+        run.post("runs/log-parameter", run_id=run.id, key="password", value="it is hunter2")
     run.post("runs/set-tag", run_id=run.id, key="t", value="hunter2")
-    child = str(run.post("runs/create", experiment_id="0")["run"]["info"]["run_id"])
+    tags = [{"key": "t", "value": "hunter2"}]
+    child = str(
+        run.post("runs/create", experiment_id="0", run_name="hunter2", user_id="hunter2", tags=tags)["run"]["info"][
+            "run_id"
+        ]
+    )
     run.post("runs/log-parameter", run_id=child, key="password", value="hunter2")
+    run.post("experiments/create", name="hunter2", tags=tags)
+    run.post("logged-models", experiment_id="0", name="hunter2", params=tags, tags=tags)
+    run.post("registered-models/create", name="hunter2", description="hunter2", tags=tags)
+    run.post("model-versions/create", name="***", source="x", description="hunter2", tags=tags)
+    trace = {"trace_info": {"trace_id": "tr-1", "request_preview": "hunter2", "tags": {"t": "hunter2"}}}
+    run.http("POST", "api/3.0/mlflow/traces", json.dumps({"trace": trace}))
+    dataset = {"name": "hunter2", "digest": "1", "source_type": "x", "source": "hunter2"}
+    run.post("runs/log-inputs", run_id=run.id, datasets=[{"dataset": dataset}])
     run.close()
     for path in run.live.store.folder.rglob("*"):
+        assert "hunter2" not in str(path)
         if path.is_file():
             assert b"hunter2" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("secret", ["1790", "points", "name", "value", "tags", "0.5"])
+def test_a_secret_in_numbers_and_keys_costs_no_metric(join: Callable[..., Joined], secret: str) -> None:
+    run = join(mask=lambda text: text.replace(secret, "***"))
+    run.post("runs/log-metric", run_id=run.id, key="loss", value=0.5, timestamp=1790000000123, step=1790)
+    run.post("runs/set-tag", run_id=run.id, key="a", value="b")
+    record = run.close()
+    assert (record.metrics, record.tags) == ({"loss": 0.5}, {"a": "b"})
+
+
+def test_what_is_acknowledged_is_kept(run: Joined) -> None:
+    wide = [{"key": f"p{index}", "value": "界" * 6000} for index in range(100)]
+    run.post("runs/log-batch", run_id=run.id, params=wide)
+    run.post("runs/log-batch", run_id=run.id, tags=[{**each, "value": "界" * 20_000} for each in wide])
+    good = {"key": "loss", "value": 1.0, "timestamp": 1, "step": 0}
+    for bad in ({"step": 1 << 63}, {"step": -(1 << 63)}, {"timestamp": 1 << 63}):
+        reply = run.ask("POST", "runs/log-batch", run_id=run.id, metrics=[good, {**good, **bad}])
+        assert reply.error[0] == "INVALID_PARAMETER_VALUE"
+    record = run.close()
+    assert len([name for name in record.parameters if name.startswith("p")]) == 100
+    assert (len(record.tags), record.metrics, record.notices) == (100, {}, [])
+
+
+def test_more_metrics_than_a_run_has_are_refused(run: Joined) -> None:
+    for first in range(0, 10_000, 1000):
+        metrics = [{"key": f"m{first + index}", "value": 1, "timestamp": 1, "step": 0} for index in range(1000)]
+        run.post("runs/log-batch", run_id=run.id, metrics=metrics)
+    reply = run.ask("POST", "runs/log-metric", run_id=run.id, key="another", value=1, timestamp=1, step=0)
+    assert reply.error == ("INVALID_PARAMETER_VALUE", "This cannot be logged: more than 10000 different metrics")
+    assert len(run.close().metrics) == 10_000
+
+
+def test_filters_as_mlflow_documents_them(run: Joined) -> None:
+    created = run.post("runs/create", experiment_id="0", run_name="kid", user_id="ann")["run"]["info"]["run_id"]
+    run.post("runs/log-parameter", run_id=created, key="depth", value="3")
+
+    def found(text: str) -> list[str]:
+        return [each["info"]["run_id"] for each in run.post("runs/search", experiment_ids=["0"], filter=text)["runs"]]
+
+    assert found("tags.mlflow.runName = 'kid'") == [created]
+    assert found("tags.`mlflow.user` = 'ann' and params.depth = '3'") == [created]
+    assert found(f"tags.mlflow.parentRunId = '{run.id}'") == [created]
+    assert found("params.depth IS NOT NULL") == [created]
+    assert found("params.depth IS NULL and status = 'RUNNING'") == [run.id]
+    assert found("attributes.run_name = 'params.depth IS NULL'") == []
+
+
+def test_looking_at_an_experiment_to_search_in_it_moves_nothing(run: Joined) -> None:
+    made = run.post("experiments/create", name="baseline")["experiment_id"]
+    run.post("runs/search", experiment_ids=[made])
+    assert run.run()["experiment_id"] == "0"
+    run.get("experiments/get-by-name", experiment_name="baseline")
+    run.close()
+    assert run.gateway.experiment is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hmac
 import json
+import re
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -12,12 +13,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlproj.errors import MlprojError
 from mlproj.files import write_atomically
+from mlproj.runs.metric_lines import Mask
 from mlproj.text import one_line
 from mlproj.tracking.gateway import (
     artifact_calls,
@@ -31,7 +33,7 @@ from mlproj.tracking.gateway import (
 from mlproj.tracking.gateway.call import Call, client_version
 from mlproj.tracking.gateway.errors import MlflowError
 from mlproj.tracking.gateway.messages import number_message
-from mlproj.tracking.gateway.session import Session
+from mlproj.tracking.gateway.session import Session, note_artifacts
 
 CALLS = {
     **run_calls.CALLS,
@@ -49,6 +51,10 @@ _PROBES = ("version", "api/3.0/mlflow/server-info")
 _LARGEST_BODY = 64 << 20
 _INSUFFICIENT_STORAGE = 507
 _CRASH_FILE = "gateway-crash.txt"
+_MOST_NOTICES = 20
+_NEVER_KEPT = re.compile(
+    r"(?!user_)\w*_ids?|.*_uuid|.*_token|step|.*timestamp.*|version|status|.*_type|filter.*|order_by|experiment_name|etag"
+)
 _Endpoint = Callable[[Session, Request], Awaitable[Response]]
 
 
@@ -59,7 +65,7 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> ASGIApp:
 
     def guarded(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            if not hmac.compare_digest(request.path_params["token"], token):
+            if not hmac.compare_digest(request.path_params["token"].encode(errors="replace"), token.encode()):
                 return _failure(MlflowError("PERMISSION_DENIED", "The address lacks the token of this run."))
             # A page that a browser is lured to could reach loopback under a name of its own (DNS rebinding).
             if request.headers.get("host", "").rpartition(":")[0] not in hosts:
@@ -96,7 +102,7 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> ASGIApp:
         routes += [Route(f"/{{token}}/{mount}/{path}", answering, methods=[method]) for mount in _MOUNTS]
         exact[method, f"api/2.0/mlflow/{path}"] = answering
     routes.append(Route("/{token}/{rest:path}", guarded(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
-    routed = Starlette(routes=routes)
+    routed = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         _, _, address = scope["path"].partition("/")
@@ -116,9 +122,26 @@ def _answering(function: Callable[[Any, Call], Any]) -> _Endpoint:
     async def answer(session: Session, request: Request) -> Response:
         named = {name: value for name, value in request.path_params.items() if name not in ("token", "version")}
         call = await _call(request)
-        return _json(function(session, replace(call, fields={**call.fields, **named})))
+        return _json(function(session, replace(call, fields=_masked({**call.fields, **named}, session.mask))))
 
     return answer
+
+
+def _masked(fields: dict[str, Any], mask: Mask | None) -> dict[str, Any]:
+    """A call's fields with secrets masked in what might be kept; not in ids, times and filters."""
+    if mask is None:
+        return fields
+    return {
+        name: value if _NEVER_KEPT.fullmatch(name) else _masked_value(value, mask) for name, value in fields.items()
+    }
+
+
+def _masked_value(value: Any, mask: Mask) -> Any:
+    if isinstance(value, dict):
+        return _masked(value, mask)
+    if isinstance(value, list):
+        return [_masked_value(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
 
 
 async def _call(request: Request) -> Call:
@@ -157,7 +180,9 @@ async def _list(session: Session, request: Request) -> Response:
 
 
 async def _receive(session: Session, request: Request) -> Response:
-    await artifact_calls.receive(session, request.path_params["path"], request.stream())
+    path = request.path_params["path"]
+    await artifact_calls.receive(session, path, request.stream())
+    note_artifacts(session, artifact_calls.place_of(session, path).run_id)
     return _json({})
 
 
@@ -177,7 +202,9 @@ async def _stream(chunks: Any) -> AsyncIterator[bytes]:
 
 
 async def _remove(session: Session, request: Request) -> Response:
-    artifact_calls.remove(session, request.path_params["path"])
+    path = request.path_params["path"]
+    artifact_calls.remove(session, path)
+    note_artifacts(session, artifact_calls.place_of(session, path).run_id)
     return _json({})
 
 
@@ -188,6 +215,7 @@ async def _parts(session: Session, request: Request) -> Response:
         return _json(artifact_calls.begin_parts(session, _full_path(path, call), call, base))
     if step == "complete":
         artifact_calls.complete_parts(session, _full_path(path, call), call)
+        note_artifacts(session, artifact_calls.place_of(session, path).run_id)
     elif step == "abort":
         artifact_calls.abort_parts(session, call)
     else:
@@ -208,9 +236,13 @@ async def _receive_part(session: Session, request: Request) -> Response:
 
 async def _unknown(session: Session, request: Request) -> Response:
     path = one_line("/" + request.path_params["rest"])
-    if request.path_params["rest"] not in _PROBES:
+    if request.path_params["rest"] not in _PROBES and len(session.notices) < _MOST_NOTICES:
         session.notices[f"an MLflow client called {request.method} {path[:200]}, which mlproj does not answer"] = None
     raise MlflowError("ENDPOINT_NOT_FOUND", f"mlproj does not answer {request.method} {path}.")
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    return _failure(MlflowError("ENDPOINT_NOT_FOUND", f"mlproj does not answer {request.method} of this address."))
 
 
 def _json(answer: Any, status: int = 200) -> Response:
@@ -230,7 +262,7 @@ def _numbers(value: Any) -> Any:
 
 
 def _failure(error: MlflowError, status: int | None = None) -> Response:
-    return JSONResponse({"error_code": error.code, "message": error.message}, status or error.status)
+    return _json({"error_code": error.code, "message": error.message}, status or error.status)
 
 
 def _crashed(session: Session, request: Request) -> Response:

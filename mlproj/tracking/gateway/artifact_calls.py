@@ -135,6 +135,8 @@ def begin_parts(session: Session, path: str, call: Call, base_url: str) -> Answe
 async def receive_part(session: Session, upload_id: str, number: int, body: AsyncIterator[bytes]) -> str:
     """Take in one part; gives its tag. A part that is sent again replaces the first."""
     folder = _parts_folder(session, upload_id)
+    if not 1 <= number <= _MOST_PARTS:
+        raise invalid(f"Parts are numbered from 1 to {_MOST_PARTS}. Got {number}.")
     scratch = folder / scratch_name()
     try:
         await _written(scratch, body)
@@ -151,6 +153,8 @@ def complete_parts(session: Session, path: str, call: Call) -> None:
     numbers = sorted(each.integer("part_number") for each in call.items("parts"))
     if numbers != list(range(1, len(numbers) + 1)) or not numbers:
         raise invalid("The parts have to be numbered from 1 on.")
+    if not all((folder / str(number)).is_file() for number in numbers):
+        raise invalid("A part has not been sent.")
     whole = folder / str(numbers[0])
     try:
         with whole.open("r+b") as target:

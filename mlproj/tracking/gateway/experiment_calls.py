@@ -12,6 +12,7 @@ from mlproj.runs.experiments import (
     experiment_of,
     experiments,
     free_id,
+    id_of,
     keep_experiment,
     with_tags,
 )
@@ -47,10 +48,7 @@ def get_by_name(session: Session, call: Call) -> Answer:
 
 def create(session: Session, call: Call) -> Answer:
     """A new experiment."""
-    name = call.text("name")
-    if name != one_line(name):
-        raise invalid(f"Invalid experiment name {name!r}: it holds a line break or control characters.")
-    check_length("Experiment name", name, _LONGEST_NAME)
+    name = _checked_name(call.text("name"))
     known = experiment_named(session.store, name)
     if known is not None:
         state = " deleted" if known.deleted else ""
@@ -64,7 +62,7 @@ def create(session: Session, call: Call) -> Answer:
 
 def update(session: Session, call: Call) -> Answer:
     """Give an experiment without runs another name: runs say in their records which one they are of."""
-    experiment, name = _wanted(session, call), call.text("new_name")
+    experiment, name = _wanted(session, call), _checked_name(call.text("new_name"))
     if experiment_named(session.store, name) is not None:
         raise MlflowError("RESOURCE_ALREADY_EXISTS", f"Experiment '{name}' already exists.")
     has_runs = session.store.connection.execute(
@@ -117,6 +115,13 @@ def search(session: Session, call: Call) -> Answer:
     return page(call, "experiments", [experiment_message(each) for each in found], 1000)
 
 
+def _checked_name(name: str) -> str:
+    if name != one_line(name) or not name.strip():
+        raise invalid(f"Invalid experiment name {name!r}: it is empty, or holds a line break or control characters.")
+    check_length("Experiment name", name, _LONGEST_NAME)
+    return name
+
+
 def _answers(experiment: Experiment, text: str) -> bool:
     attributes = {"name": experiment.name, "experiment_id": experiment.id, "creation_time": experiment.created_ms or 0}
     try:
@@ -141,6 +146,13 @@ def _choose(session: Session, experiment: Experiment) -> None:
     own = session.open_runs[session.own]
     if own.said is None and not experiment.deleted:
         own.record = replace(own.record, experiment=experiment.name)
+
+
+def unchoose_experiment(session: Session, searched: list[str]) -> None:
+    """Take the entry point's run out of an experiment that its script only looked up to search in it."""
+    own = session.open_runs[session.own]
+    if own.said is None and id_of(session.store, own.record.experiment) in searched:
+        own.record = replace(own.record, experiment=session.first_experiment)
 
 
 def _keep(session: Session, experiment: Experiment) -> None:

@@ -8,6 +8,8 @@ from mlproj.runs.experiments import experiment_id
 from mlproj.tracking.gateway.listener import LOOPBACK, Gateway, address_of
 
 URI = "MLFLOW_TRACKING_URI"
+# What that is when it is a gateway's, so that a run within the run can tell.
+_OWN = "MLPROJ_GATEWAY"
 _PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _PAST_PROXIES = ("no_proxy", "NO_PROXY")
 
@@ -17,7 +19,7 @@ def joins_here(variables: Mapping[str, str]) -> bool:
 
     The address of another run's gateway, this one having been started within it, is none.
     """
-    return not variables.get(URI) or "MLPROJ_GATEWAY" in variables
+    return variables.get(URI, "") in ("", variables.get(_OWN))
 
 
 def joined(
@@ -31,11 +33,12 @@ def joined(
         URI: address_of(gateway, host),
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_EXPERIMENT_ID": experiment_id(experiment),
-        "MLPROJ_GATEWAY": "1",
     }
+    found[_OWN] = found[URI]
     # The page that clients would point to is none of the gateway's.
     found.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     if any(found.get(name) for name in _PROXIES):
-        for name in _PAST_PROXIES:
-            found[name] = ",".join(each for each in (found.get(name), host) if each)
+        # Programs read one or the other.
+        past = [each for name in _PAST_PROXIES for each in found.get(name, "").split(",") if each]
+        found |= dict.fromkeys(_PAST_PROXIES, ",".join(dict.fromkeys([*past, host])))
     return found

@@ -10,11 +10,11 @@ import _socket
 import os
 import selectors
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mlproj.runs.intake import Intake
+from mlproj.runs.metric_lines import Mask
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun
 
@@ -24,12 +24,16 @@ _BACKLOG = 128
 
 @dataclass(frozen=True)
 class JoinedRun:
-    """The run that clients join. ``mask`` takes its secrets, when it has any, out of what is logged."""
+    """The run that clients join. ``mask`` takes its secrets, when it has any, out of what is logged.
+
+    ``keeps_experiment``: its experiment was chosen by who started it, and not for its script to choose.
+    """
 
     live: LiveRun
     record: RunRecord
     intake: Intake
-    mask: Callable[[bytes], bytes] | None = None
+    mask: Mask | None = None
+    keeps_experiment: bool = False
 
 
 @dataclass
@@ -50,12 +54,17 @@ def open_gateway(joined: JoinedRun, also_at: str | None = None) -> Gateway:
 
     Raises OSError.
     """
-    sockets = [_listening(LOOPBACK, 0)]
+    reader, wake = os.pipe()
+    try:
+        sockets = [_listening(LOOPBACK, 0)]
+    except OSError:
+        os.close(reader)
+        os.close(wake)
+        raise
     if also_at not in (None, LOOPBACK):
         # An engine in a virtual machine leads its containers from there to loopback.
         with suppress(OSError):
             sockets.append(_listening(also_at, sockets[0].getsockname()[1]))
-    reader, wake = os.pipe()
     token = os.urandom(16).hex()
     gateway = Gateway(sockets[0].getsockname()[1], token, sockets, threading.Thread(), wake)
     gateway.thread = threading.Thread(

@@ -7,18 +7,19 @@ import math
 from typing import Any
 
 from mlproj.runs.metric_history import metric_history
+from mlproj.runs.metric_lines import LARGEST_STEP, LONGEST_TEXT
 from mlproj.runs.totals import NAME_TAG
 from mlproj.text import one_line
-from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
+from mlproj.tracking.gateway.call import Answer, Call, CallTable
 from mlproj.tracking.gateway.errors import invalid, missing
 from mlproj.tracking.gateway.limits import check_batch, check_key, check_length, check_param, check_tag
 from mlproj.tracking.gateway.messages import MODEL_INPUTS, metric_message, param_text, same_value
-from mlproj.tracking.gateway.model_calls import note_metric
+from mlproj.tracking.gateway.model_calls import note_metrics
 from mlproj.tracking.gateway.session import Session, files, log, rename, view
 
 _MOST_RUNS = 100
 _MOST_POINTS = 25_000
-_LONGEST_DESCRIPTION = 200_000
+_LONGEST_DESCRIPTION = 150_000
 LOGGED_MODELS = "mlflow.log-model.history"
 
 
@@ -26,7 +27,7 @@ def log_metric(session: Session, call: Call) -> Answer:
     """One value of one metric."""
     point = _point(call)
     log(session, call.run_id, [{"points": [point]}])
-    note_metric(session, call, point)
+    note_metrics(session, call.run_id, [call], [point])
     return {}
 
 
@@ -63,8 +64,7 @@ def log_batch(session: Session, call: Call) -> Answer:
         lines += _param_lines(session, call.run_id, params)
     log(session, call.run_id, lines)
     _log_tags(session, call.run_id, tags)
-    for each, point in zip(metrics, points):
-        note_metric(session, each, point)
+    note_metrics(session, call.run_id, metrics, points)
     return {}
 
 
@@ -81,7 +81,11 @@ def log_inputs(session: Session, call: Call) -> Answer:
         }
         for key in ("source_type", "source", "schema", "profile"):
             line[key] = dataset.text(key, default="")
-            check_length(f"Dataset {key}", line[key], _LONGEST_DESCRIPTION)
+        if sum(len(str(each)) for each in line.values()) > _LONGEST_DESCRIPTION:
+            shown = one_line(line["name"][:80])
+            session.notices[f"the schema and the profile of dataset {shown} are too large to be kept"] = None
+            line |= {"schema": "", "profile": ""}
+        check_length("Dataset source", line["source"], _LONGEST_DESCRIPTION)
         lines.append({"dataset": line})
     if models := [each.text("model_id") for each in call.items("models")]:
         known = json.loads(view(session, call.run_id).record.tags.get(MODEL_INPUTS, "[]"))
@@ -97,13 +101,15 @@ def log_model(session: Session, call: Call) -> Answer:
         path, flavors = str(model["artifact_path"]), sorted(model["flavors"])
     except (ValueError, TypeError, KeyError):
         raise invalid("Malformed model info: it has to be JSON with artifact_path and flavors.") from None
-    history = json.loads(view(session, call.run_id).record.tags.get(LOGGED_MODELS, "[]"))
+    history = [*json.loads(view(session, call.run_id).record.tags.get(LOGGED_MODELS, "[]")), model]
+    while len(history) > 1 and len(json.dumps(history)) > LONGEST_TEXT:
+        history.pop(0)  # the record lists them all
     identifier = str(model.get("model_uuid") or path)
     log(
         session,
         call.run_id,
         [
-            {"tags": {LOGGED_MODELS: json.dumps([*history, model])}},
+            {"tags": {LOGGED_MODELS: json.dumps(history)[:LONGEST_TEXT]}},
             {"model": {"id": identifier, "name": path, "path": path, "flavors": flavors}},
         ],
     )
@@ -113,8 +119,10 @@ def log_model(session: Session, call: Call) -> Answer:
 def history(session: Session, call: Call) -> Answer:
     """All values of a metric, in the order of their steps."""
     key = call.text("metric_key")
-    points = [metric_message(each) for each in _points(session, call.run_id, key)]
-    return page(call, "metrics", points, max(1, len(points)))
+    first, most = call.integer("page_token", default=0), call.integer("max_results", default=0)
+    points = _points(session, call.run_id, key, max(0, first), most + 1 if most > 0 else None)
+    answer: dict[str, Any] = {"metrics": [metric_message(each) for each in points[: most or None]]}
+    return {**answer, "next_page_token": str(first + most)} if 0 < most < len(points) else answer
 
 
 def history_bulk(session: Session, call: Call) -> Answer:
@@ -147,11 +155,11 @@ def history_bulk_interval(session: Session, call: Call) -> Answer:
     return {"metrics": found}
 
 
-def _points(session: Session, run_id: str, key: str) -> list[Any]:
+def _points(session: Session, run_id: str, key: str, first: int = 0, most: int | None = None) -> list[Any]:
     files(session, run_id)
     if run_id in session.open_runs:
         session.open_runs[run_id].intake.store_all()
-    return metric_history(session.store, run_id, key)
+    return metric_history(session.store, run_id, key, first, most)
 
 
 def _point(call: Call) -> list[Any]:
@@ -164,7 +172,10 @@ def _point(call: Call) -> list[Any]:
     except (TypeError, ValueError, OverflowError):
         raise invalid(f"Got invalid value {value} for metric '{key}' (timestamp={call.fields.get('timestamp')}). "
                       "Please specify value as a valid double (64-bit floating point)") from None  # fmt: skip
-    return [key, number, call.integer("step", default=0), call.integer("timestamp", default=0) or None]
+    step, at_ms = call.integer("step", default=0), call.integer("timestamp", default=-1)
+    if max(abs(step), abs(at_ms)) > LARGEST_STEP:
+        raise invalid(f"Metric '{key}': step {step} or timestamp {at_ms} is too large.")
+    return [key, number, step, None if call.fields.get("timestamp") in (None, "") else at_ms]
 
 
 def _param_lines(session: Session, run_id: str, params: list[Call]) -> list[dict[str, Any]]:
@@ -184,15 +195,15 @@ def _param_lines(session: Session, run_id: str, params: list[Call]) -> list[dict
                 f"Changing param values is not allowed. Param with key='{key}' was already logged with "
                 f"value='{param_text(known[key])}' for run ID='{run_id}'. Attempted logging new value '{value}'."
             )
-    new = {key: value for key, value in given.items() if key not in known}
-    return [{"params": new}] if new else []
+    # A line each: all of them in one might be longer than a line can be.
+    return [{"param": key, "value": value} for key, value in given.items() if key not in known]
 
 
 def _log_tags(session: Session, run_id: str, tags: dict[str, str]) -> None:
     if NAME_TAG in tags:
         rename(session, run_id, one_line(tags.pop(NAME_TAG)))
     if tags:
-        log(session, run_id, [{"tags": tags}])
+        log(session, run_id, [{"tag": key, "value": value} for key, value in tags.items()])
 
 
 def _tag(call: Call) -> tuple[str, str]:

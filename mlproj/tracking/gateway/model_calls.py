@@ -14,8 +14,17 @@ from mlproj.tracking.gateway import folders
 from mlproj.tracking.gateway.artifact_calls import entry_messages
 from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import invalid, missing
-from mlproj.tracking.gateway.messages import pair_list
-from mlproj.tracking.gateway.models import Model, keep_model, model_of, models_in, new_model_id, remove_model
+from mlproj.tracking.gateway.messages import number_message, pair_list
+from mlproj.tracking.gateway.models import (
+    Model,
+    keep_model,
+    log_model_metrics,
+    model_metrics,
+    model_of,
+    models_in,
+    new_model_id,
+    remove_model,
+)
 from mlproj.tracking.gateway.session import Session, files, log, view
 from mlproj.tracking.gateway.small_filter import Subject, matches
 
@@ -122,18 +131,18 @@ def log_outputs(session: Session, call: Call) -> Answer:
     return {}
 
 
-def note_metric(session: Session, call: Call, point: list[Any]) -> None:
-    """Keep a metric that was logged with a model, with that model too."""
-    model_id = call.fields.get("model_id")
-    if not model_id:
-        return
-    model_id = call.text("model_id")
-    model = model_of(session, model_id)
-    more = {key: call.text(key) for key in ("dataset_name", "dataset_digest") if call.fields.get(key)}
-    name, value, step, at_ms = point
-    metric = {"key": name, "value": value, "step": step, "model_id": model_id, **more}
-    metric |= {"timestamp": at_ms or now_ms(), "run_id": session.own}
-    keep_model(session, replace(model, metrics=[*model.metrics, metric], updated_ms=now_ms()))
+def note_metrics(session: Session, run_id: str, calls: list[Call], points: list[list[Any]]) -> None:
+    """Keep metrics that were logged with a model, with that model too."""
+    logged: dict[str, list[dict[str, Any]]] = {}
+    for call, (name, value, step, at_ms) in zip(calls, points):
+        if not call.fields.get("model_id"):
+            continue
+        model_id = call.text("model_id")
+        more = {key: call.text(key) for key in ("dataset_name", "dataset_digest") if call.fields.get(key)}
+        metric = {"key": name, "value": number_message(value), "step": step, "timestamp": at_ms or now_ms(), **more}
+        logged.setdefault(model_id, []).append({**metric, "model_id": model_id, "run_id": run_id})
+    for model_id, metrics in logged.items():
+        log_model_metrics(session, model_of(session, model_id), metrics)
 
 
 def _changed(session: Session, call: Call, **changes: Any) -> Answer:
@@ -170,7 +179,7 @@ def _message(session: Session, model: Model) -> dict[str, Any]:
             "source_run_id": model.run_id,
             "tags": pair_list(model.tags),
         },
-        "data": {"params": pair_list(model.params), "metrics": model.metrics},
+        "data": {"params": pair_list(model.params), "metrics": model_metrics(session, model)},
     }
 
 
@@ -190,7 +199,8 @@ def _subject(session: Session, model: Model) -> Subject:
         "creation_time": model.created_ms,
         "last_updated_timestamp": model.updated_ms,
     }
-    return Subject(attributes, model.tags, model.params, {each["key"]: each["value"] for each in model.metrics})
+    metrics = {each["key"]: float(each["value"]) for each in model_metrics(session, model)}
+    return Subject(attributes, model.tags, model.params, metrics)
 
 
 def _sorted(session: Session, found: list[Model], order: Call) -> list[Model]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mlproj.files import dump_json, write_atomically
 from mlproj.runs.identifiers import is_run_id
 from mlproj.runs.layout import live_files
+from mlproj.runs.metric_lines import append_lines
 from mlproj.tracking.gateway.errors import missing
 from mlproj.tracking.gateway.session import Session, files, writable
 
@@ -22,7 +25,7 @@ _RUN_ID = slice(len(_PREFIX), len(_PREFIX) + 32)
 class Model:
     """A logged model. ``path`` is where its files are below the artifacts of ``run_id``.
 
-    Times are in milliseconds since the epoch; ``metrics`` are messages as the protocol has them.
+    Times are in milliseconds since the epoch.
     """
 
     id: str
@@ -36,7 +39,6 @@ class Model:
     status: str = "LOGGED_MODEL_PENDING"
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
-    metrics: list[dict[str, Any]] = field(default_factory=list)
 
 
 def new_model_id(run_id: str) -> str:
@@ -59,6 +61,29 @@ def model_of(session: Session, model_id: str) -> Model:
 def keep_model(session: Session, model: Model) -> None:
     """Write a model's file."""
     write_atomically(writable(session, model.run_id).models / f"{model.id}.json", dump_json(asdict(model)))
+
+
+def log_model_metrics(session: Session, model: Model, metrics: Sequence[Mapping[str, Any]]) -> None:
+    """Append metrics that were logged with a model, as the protocol has them, to its file of them."""
+    append_lines(_metrics_file(session, model), metrics)
+
+
+def model_metrics(session: Session, model: Model) -> list[dict[str, Any]]:
+    """The last value of each metric of a model, of each dataset apart."""
+    try:
+        lines = _metrics_file(session, model).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    last: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
+        with suppress(ValueError):  # one that was cut short
+            metric = json.loads(line)
+            last[tuple(metric.get(key) for key in ("key", "run_id", "dataset_name", "dataset_digest"))] = metric
+    return list(last.values())
+
+
+def _metrics_file(session: Session, model: Model) -> Path:
+    return files(session, model.run_id).models / f"{model.id}.metrics.jsonl"
 
 
 def remove_model(session: Session, model: Model) -> None:

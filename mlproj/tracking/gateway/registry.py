@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
 
 from mlproj import locks
-from mlproj.files import dump_json, write_atomically
+from mlproj.files import dump_json, sha256_of_text, write_atomically
 from mlproj.runs.store import Store
 
 
@@ -87,8 +86,8 @@ def _folder(store: Store) -> Path:
 
 
 def _path(store: Store, name: str) -> Path:
-    # Quoted, a name is one part of a path; with a letter before it none is `..`.
-    return _folder(store) / f"m-{quote(name, safe=' ')}.json"
+    # A file's name holds fewer characters than a model's, and other ones.
+    return _folder(store) / f"{sha256_of_text(name)[:32]}.json"
 
 
 def _read(path: Path) -> RegisteredModel:

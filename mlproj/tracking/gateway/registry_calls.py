@@ -34,10 +34,7 @@ _PAGE = 100
 
 def create_model(session: Session, call: Call) -> Answer:
     """A new registered model, without versions."""
-    name = call.text("name")
-    if name != one_line(name) or "/" in name or ":" in name:
-        raise invalid(f"Registered model name cannot contain line breaks, / or :. Got {name!r}")
-    check_length("Registered model name", name, _LONGEST_NAME)
+    name = _checked_name(call.text("name"))
     with changing(session.store):
         if registered(session.store, name) is not None:
             raise MlflowError("RESOURCE_ALREADY_EXISTS", f"Registered Model (name={name}) already exists.")
@@ -59,7 +56,7 @@ def update_model(session: Session, call: Call) -> Answer:
 
 def rename_model(session: Session, call: Call) -> Answer:
     """Give a registered model another name."""
-    name, new = call.text("name"), call.text("new_name")
+    name, new = call.text("name"), _checked_name(call.text("new_name"))
     with changing(session.store):
         model = _model(session, name)
         if registered(session.store, new) is not None:
@@ -108,17 +105,23 @@ def latest_versions(session: Session, call: Call) -> Answer:
 
 def set_alias(session: Session, call: Call) -> Answer:
     """Have a name stand for a version."""
-    version = _version(_model(session, call.text("name")), call.text("version"))
-    alias = {call.text("alias"): version.version}
-    _changed(session, call, lambda model: replace(model, aliases={**model.aliases, **alias}))
+    alias = call.text("alias")
+    _changed(
+        session,
+        call,
+        lambda model: replace(model, aliases={**model.aliases, alias: _version(model, call.text("version")).version}),
+    )
     return {}
 
 
 def delete_alias(session: Session, call: Call) -> Answer:
     """Have a name stand for no version any more."""
     alias = call.text("alias")
-    kept = {name: number for name, number in _model(session, call.text("name")).aliases.items() if name != alias}
-    _changed(session, call, lambda model: replace(model, aliases=kept))
+
+    def without(model: RegisteredModel) -> RegisteredModel:
+        return replace(model, aliases={name: number for name, number in model.aliases.items() if name != alias})
+
+    _changed(session, call, without)
     return {}
 
 
@@ -175,14 +178,17 @@ def transition(session: Session, call: Call) -> Answer:
     if asked.lower() not in stages:
         raise invalid(f"Invalid Model Version stage: {asked}. Value must be one of {', '.join(_STAGES)}.")
     stage = stages[asked.lower()]
-    if call.fields.get("archive_existing_versions") in (True, "true"):
-        with changing(session.store):
-            model = _model(session, call.text("name"))
+    archives = call.fields.get("archive_existing_versions") in (True, "true")
+    with changing(session.store):
+        model = _model(session, call.text("name"))
+        moved = replace(_version(model, call.text("version")), stage=stage, updated_ms=now_ms())
+        if archives:
             for each in model.versions:
-                if each.stage == stage and str(each.version) != call.text("version"):
+                if each.stage == stage:
                     model = with_version(model, replace(each, stage="Archived"))
-            keep(session.store, model)
-    return _changed_version(session, call, lambda version: replace(version, stage=stage))
+        model = replace(with_version(model, moved), updated_ms=now_ms())
+        keep(session.store, model)
+    return {"model_version": _version_message(model, moved)}
 
 
 def delete_version(session: Session, call: Call) -> Answer:
@@ -238,6 +244,13 @@ def _location(session: Session, source: str) -> str:
         return ""
     model = model_of(session, source.removeprefix("models:/"))
     return f"mlflow-artifacts:/0/models/{model.id}/artifacts"
+
+
+def _checked_name(name: str) -> str:
+    if name != one_line(name) or "/" in name or ":" in name:
+        raise invalid(f"Registered model name cannot contain line breaks, / or :. Got {name!r}")
+    check_length("Registered model name", name, _LONGEST_NAME)
+    return name
 
 
 def _model(session: Session, name: str) -> RegisteredModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,17 +11,27 @@ from mlproj.runs import trash
 from mlproj.runs.experiments import experiment_of, experiments
 from mlproj.runs.query import search_ids
 from mlproj.runs.record import CommandRecord, Resources, RunRecord, Status
+from mlproj.runs.store import is_live
 from mlproj.runs.times import now_text, time_text
 from mlproj.runs.totals import NAME_TAG
 from mlproj.text import one_line
 from mlproj.tracking.gateway.call import Answer, Call, CallTable
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
+from mlproj.tracking.gateway.experiment_calls import unchoose_experiment
 from mlproj.tracking.gateway.limits import check_tag
 from mlproj.tracking.gateway.messages import PARENT, run_info, run_message
-from mlproj.tracking.gateway.session import Session, begin_child, end, files, log, rename, start, view
+from mlproj.tracking.gateway.session import Session, begin_child, end, files, log, rename, start, view, writable
 
 _MOST_FOUND = 50_000
+_LATEST_MS = 253_402_300_799_000  # the end of the year 9999
 _ENDED: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
+_OWN_TAGS = {"runName": "name", "user": "user", "parentRunId": "parent", "project.entryPoint": "entry_point",
+             "source.git.commit": "source.commit"}  # fmt: skip
+_OWN_TAG = re.compile(r"\btags?\.`?mlflow\.(?P<name>" + "|".join(map(re.escape, _OWN_TAGS)) + r")`?(?![\w.`])")
+_NAMED = r"((?:params?|parameters?|metrics?|tags?)\.(?:`[^`]*`|[^\s`'\"=<>!()]+))"
+_NOT_NULL = re.compile(_NAMED + r"\s+IS\s+NOT\s+NULL\b", re.IGNORECASE)
+_NULL = re.compile(_NAMED + r"\s+IS\s+NULL\b", re.IGNORECASE)
+_VALUES = re.compile(r"""((?<=[=<>(,\s])'(?:[^']|'')*'|(?<=[=<>(,\s])"(?:[^"]|"")*")""")
 _STATUSES = (*_ENDED, "RUNNING", "SCHEDULED")
 
 
@@ -41,6 +52,8 @@ def create(session: Session, call: Call) -> Answer:
     parent = tags.setdefault(PARENT, session.own)
     files(session, parent)
     started_ms = call.integer("start_time", default=0)
+    if started_ms > _LATEST_MS:
+        raise invalid(f"Invalid value {started_ms} for parameter 'start_time': it has to be milliseconds.")
     run_id = begin_child(
         session,
         RunRecord(
@@ -81,13 +94,19 @@ def update(session: Session, call: Call) -> Answer:
     if name := call.text("run_name", default=""):
         rename(session, run_id, one_line(name))
     ended_ms = call.integer("end_time", default=0) or None
-    if status == "RUNNING":
-        log(session, run_id, [])
-    seen = replace(view(session, run_id), said=status, ended_ms=ended_ms if status in _ENDED else None)
     opened = session.open_runs.get(run_id)
-    if opened is not None and status in _ENDED and opened.live is not None:
-        end(session, run_id, None if opened.before is not None else _ENDED[status])
-    elif opened is not None:
+    if opened is None:
+        # It has ended, or another mlproj says when it does: that stays.
+        writable(session, run_id)
+        if status == "RUNNING" and not is_live(session.store, run_id):
+            session.taken_up.add(run_id)
+        else:
+            session.taken_up.discard(run_id)
+        return {"run_info": run_info(session, view(session, run_id))}
+    seen = replace(view(session, run_id), said=status, ended_ms=ended_ms if status in _ENDED else None)
+    if status in _ENDED and opened.live is not None:
+        end(session, run_id, _ENDED[status], ended_ms=ended_ms)
+    else:
         start(session, run_id)
         opened.said, opened.ended_ms = status, seen.ended_ms
     return {"run_info": run_info(session, seen)}
@@ -101,7 +120,7 @@ def delete(session: Session, call: Call) -> Answer:
         raise MlflowError("INVALID_STATE", f"The run {run_id} is the one that asks: `mlproj delete` does it later.")
     opened = session.open_runs.get(run_id)
     if opened is not None:
-        end(session, run_id, None if opened.before is not None else "killed")
+        end(session, run_id, "killed")
     try:
         trash.delete(session.store, run_id)
     except UsageError as error:
@@ -123,13 +142,14 @@ def search(session: Session, call: Call) -> Answer:
     """Runs by a filter; the filter language is ours, which is MLflow's and more (docs/filter.md)."""
     for opened in session.open_runs.values():
         opened.intake.store_all()
+    unchoose_experiment(session, call.texts("experiment_ids"))
     wanted, known = call.texts("experiment_ids"), experiments(session.store)
     names = [each.name for each in known if each.id in wanted]
     if wanted and not names:
         return {"runs": []}
     # To ask for all of them is to ask for none, and a filter has its limits.
     condition = f"experiment in ({', '.join(map(_quoted, names))})" if 0 < len(names) < len(known) else ""
-    asked = call.text("filter", default="")
+    asked = _translated(call.text("filter", default=""))
     text = " and ".join(f"({each})" for each in (condition, asked) if each.strip())
     order = ", ".join(_order_term(each) for each in call.texts("order_by"))
     most = min(call.integer("max_results", default=1000), _MOST_FOUND)
@@ -150,6 +170,20 @@ def search(session: Session, call: Call) -> Answer:
     if len(found) > first + most:
         answer["next_page_token"] = str(first + most)
     return answer
+
+
+def _translated(text: str) -> str:
+    """A filter with what MLflow has, and ours has not: its own tags for what are attributes here, and ``IS NULL``."""
+
+    def outside(part: str) -> str:
+        part = _OWN_TAG.sub(lambda found: _OWN_TAGS[found["name"]], part)
+        part = _NOT_NULL.sub(r"has(\1)", part)
+        return _NULL.sub(r"not has(\1)", part)
+
+    # What stands in quotes as a value is left alone; a name in backticks or after a dot is not a value.
+    return "".join(
+        part if part.startswith(("'", '"')) else outside(part) for part in _VALUES.split(text) if part is not None
+    )
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
+import shutil
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -36,6 +40,8 @@ class _Server(uvicorn.Server):
 
 def serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
     """Answer clients until the gateway is closed."""
+    _hush()
+    _allow_open_files()
     try:
         # A connection of this thread's own: the runner writes through the store's other one.
         store = open_store(joined.live.store.folder)
@@ -43,7 +49,7 @@ def serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
         gateway.notices.append(f"MLflow clients were not answered: {error.message}")
         return
     own = OpenRun(joined.record, joined.live.files, joined.intake)
-    session = Session(store, joined.live.id, {joined.live.id: own}, joined.mask)
+    session = Session(store, joined.live.id, {joined.live.id: own}, joined.mask, joined.keeps_experiment)
     try:
         asyncio.run(_Server(_configured(gateway, session), reader).serve(sockets=_taken(gateway)))
     except Exception as error:
@@ -51,8 +57,25 @@ def serve(gateway: Gateway, reader: int, joined: JoinedRun) -> None:
     finally:
         end_all(session)
         close_store(store)
+        shutil.rmtree(own.files.uploads, ignore_errors=True)
         gateway.notices += session.notices
-        gateway.experiment = own.record.experiment
+        # A script that has only looked at an experiment has not chosen it.
+        gateway.experiment = own.record.experiment if own.said is not None else None
+
+
+def _hush() -> None:
+    """Keep to oneself what uvicorn and asyncio have to say of what strangers send."""
+    for name in ("uvicorn", "uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+
+
+def _allow_open_files() -> None:
+    """Have as many open files as this process may: each run that a client begins holds one, each connection too."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _configured(gateway: Gateway, session: Session) -> uvicorn.Config:

@@ -6,30 +6,31 @@ acknowledged outlives this process.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mlproj import locks
 from mlproj.errors import StoreError
 from mlproj.runs.artifacts import collect
-from mlproj.runs.database import transaction
+from mlproj.runs.database import explained, transaction
 from mlproj.runs.identifiers import is_run_id
-from mlproj.runs.index import number_of, plain
+from mlproj.runs.index import index_record, number_of, plain
 from mlproj.runs.intake import Intake, open_intake, summaries_of
 from mlproj.runs.layout import RunFiles, live_files
-from mlproj.runs.metric_lines import append_lines
+from mlproj.runs.metric_lines import Mask, append_lines
 from mlproj.runs.record import RunRecord, Status
-from mlproj.runs.store import LiveRun, Store, begin, files_of, finish, is_live, load, new_run_id, resume
-from mlproj.runs.times import now_text, seconds_of
+from mlproj.runs.record_files import read_record, write_record
+from mlproj.runs.store import LiveRun, Store, begin, files_of, finish, is_live, load, new_run_id
+from mlproj.runs.times import seconds_of, time_text
 from mlproj.runs.totals import NAME_TAG, Summary, with_totals
-from mlproj.tracking.gateway.errors import missing
+from mlproj.tracking.gateway.errors import invalid, missing
 
-# Each holds an open file, of which a process has some hundreds.
-_MOST_RESUMED = 32
 _UNSAID = "the run that it is a child of ended, and no client had said how this one did"
 
 
@@ -37,15 +38,14 @@ _UNSAID = "the run that it is a child of ended, and no client had said how this 
 class OpenRun:
     """A run that this session writes to.
 
-    ``live`` is missing for the run that the session is in, which its runner closes. ``before`` is the record that a
-    run had when it was taken up again after its end. ``said`` is the status that a client gave it last.
+    ``live`` is missing for the run that the session is in, which its runner closes. ``said`` is the status that a
+    client gave it last.
     """
 
     record: RunRecord
     files: RunFiles
     intake: Intake
     live: LiveRun | None = None
-    before: RunRecord | None = None
     ended_ms: int | None = None
     said: str | None = None
 
@@ -65,14 +65,20 @@ class Session:
     """What the calls of one entry point's clients work on.
 
     ``own`` is the run that the entry point is; ``mask`` takes its secrets, when it has any, out of what is logged.
-    ``notices`` are for the user, each told once.
+    ``keeps_experiment``: its experiment is not for its script to choose. ``notices`` are for the user, each told once.
     """
 
     store: Store
     own: str
     open_runs: dict[str, OpenRun]
-    mask: Callable[[bytes], bytes] | None = None
+    mask: Mask | None = None
+    keeps_experiment: bool = False
     notices: dict[str, None] = field(default_factory=dict)
+    taken_up: set[str] = field(default_factory=set)
+    first_experiment: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first_experiment = self.open_runs[self.own].record.experiment
 
 
 def view(session: Session, run_id: str) -> View:
@@ -86,7 +92,8 @@ def view(session: Session, run_id: str) -> View:
     _refuse_unknown(session, run_id)
     record = load(session.store, run_id)
     ended_ms = None if record.ended_at is None else round(seconds_of(record.ended_at) * 1000)
-    return View(record, summaries_of(session.store, run_id), ended_ms)
+    said = "RUNNING" if run_id in session.taken_up else None
+    return View(record, summaries_of(session.store, run_id), ended_ms, said)
 
 
 def files(session: Session, run_id: str) -> RunFiles:
@@ -102,45 +109,79 @@ def _refuse_unknown(session: Session, run_id: str) -> None:
         raise missing(f"Run with id={run_id} not found")
 
 
-def log(session: Session, run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Append to what a run has logged; one that has ended is taken up again. Raises ``MlflowError``."""
-    if session.mask is not None:
-        lines = [json.loads(session.mask(json.dumps(line).encode())) for line in lines]
-    append_lines(writable(session, run_id).metrics, lines)
+def log(session: Session, run_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Append to what a run has logged; the record of one that has ended gets it at once.
+
+    Raises ``MlflowError`` for a run that is not there, and for what its file does not take.
+    """
+    opened = session.open_runs.get(run_id)
+    if opened is not None:
+        before, _ = opened.intake.refused()
+        append_lines(opened.files.metrics, lines)
+        refused, why = opened.intake.refused()
+        if refused > before:
+            raise invalid(f"This cannot be logged: {why.partition(': ')[2]}")
+        return
+    target = writable(session, run_id)
+    if is_live(session.store, run_id):
+        # Its runner takes in what is appended there.
+        append_lines(target.metrics, lines)
+    else:
+        _amend(session, run_id, lines)
 
 
 def writable(session: Session, run_id: str) -> RunFiles:
     """The files of a run, to write to. Raises ``MlflowError`` when there is no such run, or it is in the trash."""
     if run_id not in session.open_runs:
         _refuse_unknown(session, run_id)
-        if not is_live(session.store, run_id):
-            _take_up(session, run_id)
-    # The runner of a run that is live elsewhere takes in what is appended there.
+        if not live_files(session.store.folder, run_id).folder.is_dir():
+            raise missing(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
     return live_files(session.store.folder, run_id)
 
 
-def _take_up(session: Session, run_id: str) -> None:
-    before = load(session.store, run_id)
-    if before.deleted_at is not None:
-        raise missing(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
-    resumed = [each for each, opened in session.open_runs.items() if opened.before is not None]
-    for each in resumed[: 1 - _MOST_RESUMED]:
-        end(session, each)
-    own = session.open_runs[session.own].record
-    record = replace(before, status="running", supervisor=own.supervisor, host=own.host)
-    live = resume(session.store, record)
-    _open(session, live, record, before)
+def _amend(session: Session, run_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Add to a run that has ended, which stays as it was but for that; whoever is killed in it leaves it whole."""
+    target = live_files(session.store.folder, run_id)
+    with explained(session.store.folder), locks.exclusive_here(target.change_lock):
+        append_lines(target.metrics, lines)
+        record = read_record(target)
+        totals = open_intake(session.store, run_id, target.metrics).close()
+        name = totals.tags.get(NAME_TAG) or record.name
+        record = replace(with_totals(record, totals), name=name, notices=record.notices)
+        _keep_record(session, target, record)
 
 
-def _open(session: Session, live: LiveRun, record: RunRecord, before: RunRecord | None) -> None:
-    intake = open_intake(session.store, live.id, live.files.metrics)
-    session.open_runs[live.id] = OpenRun(record, live.files, intake, live, before)
+def _keep_record(session: Session, target: RunFiles, record: RunRecord) -> None:
+    write_record(target, record)
+    with transaction(session.store.folder, session.store.connection) as connection:
+        index_record(connection, record)
+
+
+def note_artifacts(session: Session, run_id: str) -> None:
+    """Have the record of a run that has ended list the artifacts that it has by now; others are listed at their end."""
+    if run_id in session.open_runs or is_live(session.store, run_id):
+        return
+    target = live_files(session.store.folder, run_id)
+    with explained(session.store.folder), locks.exclusive_here(target.change_lock):
+        _keep_record(session, target, _with_artifacts(read_record(target), target))
+
+
+def _with_artifacts(record: RunRecord, target: RunFiles) -> RunRecord:
+    collected = collect([], target.folder, target.artifacts, before={})
+    declared = [each for each in record.outputs if each.name]
+    known = {file.path for each in declared for file in each.files}
+    own = [
+        replace(each, files=files, size=sum(file.size for file in files))
+        for each in collected.outputs
+        if (files := [file for file in each.files if file.path not in known])
+    ]
+    return replace(record, outputs=[*declared, *own])
 
 
 def start(session: Session, run_id: str) -> None:
     """Take note that a client has started a run: from now on it stays in the experiment that it was last shown in."""
     opened = session.open_runs[run_id]
-    if opened.said is None and opened.live is None:
+    if opened.said is None and opened.live is None and not session.keeps_experiment:
         with transaction(session.store.folder, session.store.connection) as connection:
             connection.execute("UPDATE runs SET experiment = ? WHERE id = ?", (plain(opened.record.experiment), run_id))
     opened.said = "RUNNING"
@@ -157,35 +198,35 @@ def rename(session: Session, run_id: str, name: str) -> None:
 def begin_child(session: Session, record: RunRecord) -> str:
     """Begin a run that an entry point's client asks for; gives its id. Raises StoreError."""
     record = replace(record, id=new_run_id(session.store))
-    _open(session, begin(session.store, record), record, None)
+    live = begin(session.store, record)
+    intake = open_intake(session.store, live.id, live.files.metrics)
+    session.open_runs[live.id] = OpenRun(record, live.files, intake, live)
     return record.id
 
 
-def end(session: Session, run_id: str, status: Status | None = None, error: str | None = None) -> None:
-    """Write the final record of a run of this session's: with ``status``, or as it was before it was taken up."""
+def end(
+    session: Session, run_id: str, status: Status, *, ended_ms: int | None = None, error: str | None = None
+) -> None:
+    """Write the final record of a run that this session began, which ended now or when its client says."""
     opened = session.open_runs.pop(run_id)
     assert opened.live is not None
-    record = with_totals(opened.record, opened.intake.close())
-    collected = collect([], opened.files.folder, opened.files.artifacts, before={})
-    declared = [each for each in record.outputs if each.name]
-    record = replace(record, outputs=[*declared, *collected.outputs], notices=[*record.notices, *collected.notes])
-    if status is None and opened.before is not None:
-        before = opened.before
-        record = replace(record, status=before.status, supervisor=before.supervisor, host=before.host)
-    else:
-        started = seconds_of(record.started_at)
-        duration_s = round(max(0.0, seconds_of(now_text()) - started), 3)
-        record = replace(record, status=status or "lost", ended_at=now_text(), duration_s=duration_s, error=error)
-    finish(opened.live, record)
+    record = _with_artifacts(with_totals(opened.record, opened.intake.close()), opened.files)
+    started, now = seconds_of(record.started_at), time.time()
+    ended = now if ended_ms is None or not started <= ended_ms / 1000 <= now else ended_ms / 1000
+    duration_s = round(max(0.0, ended - started), 3)
+    shutil.rmtree(opened.files.uploads, ignore_errors=True)
+    finish(
+        opened.live,
+        replace(record, status=status, ended_at=time_text(ended), duration_s=duration_s, error=error),
+    )
 
 
 def end_all(session: Session) -> None:
     """Close the runs that are left when the entry point has ended: how they ended nobody said."""
     for run_id, opened in list(session.open_runs.items()):
-        if opened.live is None:
-            continue
-        with suppress(StoreError, OSError):  # the next command finds it lost
-            end(session, run_id, error=_UNSAID if opened.before is None else None)
+        if opened.live is not None:
+            with suppress(StoreError, OSError):  # the next command finds it lost
+                end(session, run_id, "lost", error=_UNSAID)
 
 
 def uploads(session: Session, run_id: str) -> Path:

@@ -36,7 +36,8 @@ def start(session: Session, call: Call) -> Answer:
     info = dict(sent)
     trace_id = str(info.get("trace_id") or "")
     tags = info.get("tags")
-    experiment = (info.get("trace_location") or {}).get("mlflow_experiment", {}).get("experiment_id", "0")
+    location = call.item("trace").item("trace_info").item("trace_location").item("mlflow_experiment")
+    experiment = location.text("experiment_id", default="0")
     info["tags"] = {**(tags if isinstance(tags, dict) else {}), _LOCATION: _location(experiment, trace_id)}
     _keep(session, trace_id, info)
     return {"trace": {"trace_info": info}}
