@@ -97,11 +97,12 @@ def test_a_server_of_ones_own_is_left_alone_within_a_run_too(mlproj: Any, projec
 
 
 def test_an_experiment_that_was_asked_for_stays(mlproj: Any, script: Any, own_home: Path) -> None:
-    folder = script("post('experiments/create', name='chosen')\npost('runs/update', run_id=RUN, status='RUNNING')\n")
-    for options, experiment in (((), "chosen"), (("--experiment", "default"), "default")):
-        (own_home / "experiments").exists() and [each.unlink() for each in (own_home / "experiments").iterdir()]
-        assert mlproj("run", folder, *options).returncode == 0
-        assert last(own_home).experiment == experiment
+    create = "post('experiments/create', name='chosen ' + RUN)\n"
+    folder = script(create + "post('runs/update', run_id=RUN, status='RUNNING')\n")
+    assert mlproj("run", folder).returncode == 0
+    assert last(own_home).experiment == f"chosen {last(own_home).id}"
+    assert mlproj("run", folder, "--experiment", "default").returncode == 0
+    assert last(own_home).experiment == "default"
 
 
 def test_who_logs_to_a_run_of_before_and_is_killed_leaves_it_as_it_was(

@@ -7,4 +7,4 @@ import mlflow
 import numpy
 
 values = numpy.array([[1.0, 2.0, 3.0]])
-json.dump([mlflow.sklearn.load_model(uri).predict(values).tolist() for uri in sys.argv[1:]], sys.stdout)
+print("\n" + json.dumps([mlflow.sklearn.load_model(uri).predict(values).tolist() for uri in sys.argv[1:]]), flush=True)

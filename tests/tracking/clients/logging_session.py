@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -73,4 +72,5 @@ if (MAJOR, int(mlflow.__version__.split(".")[1])) >= (2, 9):
     if hasattr(mlflow, "flush_async_logging"):
         mlflow.flush_async_logging()
 
-json.dump(found, sys.stdout)
+# On a line of its own, whatever is written to stderr meanwhile.
+print("\n" + json.dumps(found), flush=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -87,4 +86,5 @@ if VERSION >= (3, 0):
     found["xgboost"] = len(client.get_metric_history(RUN, "train-rmse"))
     found["models"] = sorted(each.name for each in mlflow.search_logged_models(output_format="list"))
 
-json.dump(found, sys.stdout)
+# On a line of its own, whatever is written to stderr meanwhile.
+print("\n" + json.dumps(found), flush=True)
