@@ -116,7 +116,7 @@ class Intake:
             return False
         if (status.st_dev, status.st_ino, status.st_size) == (*(self._identity or (0, 0)), self._seen_size):
             return False
-        if len(self._unwritten) >= MOST_UNWRITTEN:
+        if len(self._unwritten) >= MOST_UNWRITTEN and not self._write_out(POLL_PATIENCE_MS):
             return False
         batch = self._read(status, final=False)
         if batch is not None:

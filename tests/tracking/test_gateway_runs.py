@@ -54,6 +54,14 @@ def test_what_is_logged_is_read_back_at_once_and_is_in_the_record(run: Joined) -
     assert (record.metrics, record.tags) == ({"loss": 0.4}, {"stage": "draft", "empty": ""})
 
 
+def test_each_of_many_quick_calls_is_seen_by_the_next(run: Joined) -> None:
+    for step in range(100):
+        run.post("runs/log-metric", run_id=run.id, key="loss", value=step, timestamp=1, step=step)
+        if step % 20 == 19:
+            assert run.run()["metrics"] == {"loss": step}
+    assert len(run.get("metrics/get-history", run_id=run.id, metric_key="loss")["metrics"]) == 100
+
+
 def test_numbers_that_json_has_no_form_for(run: Joined) -> None:
     for key, value in (("nan", "NaN"), ("up", "Infinity"), ("down", "-Infinity"), ("odd", "1e400")):
         run.post("runs/log-metric", run_id=run.id, key=key, value=value, timestamp=1, step=0)
