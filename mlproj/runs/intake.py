@@ -94,6 +94,13 @@ class Intake:
                 pass
             return self._totals()
 
+    def summary(self, name: str) -> Summary | None:
+        """What is known of one metric by now."""
+        with self._lock:
+            while self._take_in():
+                pass
+            return self._summaries.get(name)
+
     def refused(self) -> tuple[int, str]:
         """Of all lines in the file, how many log nothing, and why the last one of them does not."""
         with self._lock:

@@ -62,6 +62,21 @@ def test_each_of_many_quick_calls_is_seen_by_the_next(run: Joined) -> None:
     assert len(run.get("metrics/get-history", run_id=run.id, metric_key="loss")["metrics"]) == 100
 
 
+def test_a_point_that_is_logged_again_is_there_once(run: Joined) -> None:
+    points = [
+        {"key": key, "value": value, "timestamp": 5 + step, "step": step}
+        for key, value in (("loss", 0.5), ("nan", "NaN"))
+        for step in range(3)
+    ]
+    for metrics in (points, points, points[:1] * 2):
+        run.post("runs/log-batch", run_id=run.id, metrics=metrics)
+    for _ in range(2):
+        run.post("runs/log-metric", run_id=run.id, **points[0])
+        run.post("runs/log-metric", run_id=run.id, key="untimed", value=1, step=0)
+    for key, count in (("loss", 3), ("nan", 3), ("untimed", 2)):
+        assert len(run.get("metrics/get-history", run_id=run.id, metric_key=key)["metrics"]) == count
+
+
 def test_numbers_that_json_has_no_form_for(run: Joined) -> None:
     for key, value in (("nan", "NaN"), ("up", "Infinity"), ("down", "-Infinity"), ("odd", "1e400")):
         run.post("runs/log-metric", run_id=run.id, key=key, value=value, timestamp=1, step=0)

@@ -15,7 +15,7 @@ from mlproj.tracking.gateway.errors import invalid, missing
 from mlproj.tracking.gateway.limits import check_batch, check_key, check_length, check_param, check_tag
 from mlproj.tracking.gateway.messages import MODEL_INPUTS, metric_message, param_text, same_value
 from mlproj.tracking.gateway.model_calls import note_metrics
-from mlproj.tracking.gateway.session import Session, files, log, rename, view
+from mlproj.tracking.gateway.session import Session, files, log, log_points, rename, view
 
 _MOST_RUNS = 100
 _MOST_POINTS = 25_000
@@ -26,7 +26,7 @@ LOGGED_MODELS = "mlflow.log-model.history"
 def log_metric(session: Session, call: Call) -> Answer:
     """One value of one metric."""
     point = _point(call)
-    log(session, call.run_id, [{"points": [point]}])
+    log_points(session, call.run_id, [point])
     note_metrics(session, call.run_id, [call], [point])
     return {}
 
@@ -57,11 +57,12 @@ def log_batch(session: Session, call: Call) -> Answer:
     check_batch(call)
     metrics = call.items("metrics")
     points = [_point(each) for each in metrics]
-    lines: list[dict[str, Any]] = [{"points": points}] if points else []
+    lines: list[dict[str, Any]] = []
     tags = dict(_tag(each) for each in call.items("tags"))
     params = call.items("params")
     if params:
         lines += _param_lines(session, call.run_id, params)
+    log_points(session, call.run_id, points)
     log(session, call.run_id, lines)
     _log_tags(session, call.run_id, tags)
     note_metrics(session, call.run_id, metrics, points)

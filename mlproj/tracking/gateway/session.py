@@ -31,6 +31,7 @@ from mlproj.runs.times import seconds_of, time_text
 from mlproj.runs.totals import NAME_TAG, Summary, with_totals
 from mlproj.tracking.gateway.errors import invalid, missing
 
+_MOST_RECENT = 20_000
 _UNSAID = "the run that it is a child of ended, and no client had said how this one did"
 
 
@@ -39,7 +40,7 @@ class OpenRun:
     """A run that this session writes to.
 
     ``live`` is missing for the run that the session is in, which its runner closes. ``said`` is the status that a
-    client gave it last.
+    client gave it last, ``recent`` are the points that were logged last.
     """
 
     record: RunRecord
@@ -48,6 +49,7 @@ class OpenRun:
     live: LiveRun | None = None
     ended_ms: int | None = None
     said: str | None = None
+    recent: dict[tuple[object, ...], None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,30 @@ def log(session: Session, run_id: str, lines: Sequence[Mapping[str, Any]]) -> No
         append_lines(target.metrics, lines)
     else:
         _amend(session, run_id, lines)
+
+
+def log_points(session: Session, run_id: str, points: Sequence[Sequence[Any]]) -> None:
+    """Log points, but none that the run has already: name, value, step and time tell one from another.
+
+    So a call that is made again is of no effect, and what clients since 3.0 log once more with a model; a server on a
+    database does not take them either. Raises as ``log``.
+    """
+    opened = session.open_runs.get(run_id)
+    known = {} if opened is None else opened.recent
+    # NaN is not equal to itself.
+    new = {tuple(map(repr, point)): point for point in points if tuple(map(repr, point)) not in known}
+    if opened is not None:
+        new = {key: point for key, point in new.items() if not _is_last(point, opened.intake.summary(point[0]))}
+    if new:
+        log(session, run_id, [{"points": list(new.values())}])
+    if opened is not None:
+        opened.recent |= dict.fromkeys(key for key, point in new.items() if point[3] is not None)
+        for key in list(opened.recent)[:-_MOST_RECENT]:
+            del opened.recent[key]
+
+
+def _is_last(point: Sequence[Any], last: Summary | None) -> bool:
+    return last is not None and [repr(last.value), last.step, last.at_ms] == [repr(point[1]), point[2], point[3]]
 
 
 def writable(session: Session, run_id: str) -> RunFiles:
