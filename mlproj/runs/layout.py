@@ -30,6 +30,11 @@ class RunFiles:
         return self.folder / "metrics.jsonl"
 
     @property
+    def samples(self) -> Path:
+        """What its processes took over time, as JSON lines."""
+        return self.folder / "resources.jsonl"
+
+    @property
     def artifacts(self) -> Path:
         """The kept outputs."""
         return self.folder / "artifacts"
