@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mlproj.api import machine
 from mlproj.api.request import RunRequest
 from mlproj.api.resolution import Resolved
 from mlproj.environments.environment import Environment
-from mlproj.execution.masking import mask_text
+from mlproj.execution.masking import mask_bytes, mask_text
 from mlproj.execution.plan import Outcome
+from mlproj.files import write_atomically
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
+from mlproj.runs.metric_lines import masked_line
 from mlproj.runs.record import CommandRecord, EnvironmentRecord, Resources, RunRecord, SourceRecord
 from mlproj.runs.times import now_text
 from mlproj.sources import Snapshot
@@ -128,3 +132,26 @@ def masked_value(value: Any, secrets: tuple[str, ...]) -> Any:
             **{each.name: masked_value(getattr(value, each.name), secrets) for each in dataclasses.fields(value)},
         )
     return value
+
+
+def mask_file(path: Path, secrets: tuple[str, ...]) -> None:
+    """Mask secrets that an entry point logged as a parameter or a tag, which it wrote into the file itself."""
+    if not secrets or not path.exists():
+        return
+    content = path.read_bytes()
+    masked = b"".join(_masked_line(line, secrets) for line in content.splitlines(keepends=True))
+    if masked != content:
+        write_atomically(path, masked)
+
+
+def _masked_line(line: bytes, secrets: tuple[str, ...]) -> bytes:
+    if mask_bytes(line, secrets) == line:
+        return line
+    try:
+        mapping = json.loads(line)
+    except (ValueError, RecursionError):
+        return mask_bytes(line, secrets)
+    if not isinstance(mapping, dict):
+        return mask_bytes(line, secrets)
+    # What a secret of digits has in common with a time or a value is none of it.
+    return (json.dumps(masked_line(mapping, lambda text: mask_text(text, secrets))) + "\n").encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import threading
@@ -23,7 +22,7 @@ from mlproj.api.resolution import Resolved, resolve_request
 from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
-from mlproj.execution.masking import forms_of, mask_bytes, mask_text
+from mlproj.execution.masking import forms_of, mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
 from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahead, supervise
 from mlproj.files import dump_json, write_atomically
@@ -33,7 +32,6 @@ from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
-from mlproj.runs.metric_lines import masked_line
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
 from mlproj.runs.totals import with_totals
@@ -337,7 +335,7 @@ class _Walk:
             record = replace(record, source=replace(record.source, author=author))
         if self.intake is not None:
             record = with_totals(record, self.intake.close())
-        _mask_file(self.live.files.metrics, self.resolved.secrets)
+        recording.mask_file(self.live.files.metrics, self.resolved.secrets)
         record = recording.masked(record, self.resolved.secrets)
         try:
             finish(self.live, record)
@@ -346,29 +344,6 @@ class _Walk:
             self.listener.notice(notice)
             return replace(record, notices=[*record.notices, notice])
         return record
-
-
-def _mask_file(path: Path, secrets: tuple[str, ...]) -> None:
-    """Mask secrets that an entry point logged as a parameter or a tag, which it wrote into the file itself."""
-    if not secrets or not path.exists():
-        return
-    content = path.read_bytes()
-    masked = b"".join(_masked_line(line, secrets) for line in content.splitlines(keepends=True))
-    if masked != content:
-        write_atomically(path, masked)
-
-
-def _masked_line(line: bytes, secrets: tuple[str, ...]) -> bytes:
-    if mask_bytes(line, secrets) == line:
-        return line
-    try:
-        mapping = json.loads(line)
-    except (ValueError, RecursionError):
-        return mask_bytes(line, secrets)
-    if not isinstance(mapping, dict):
-        return mask_bytes(line, secrets)
-    # What a secret of digits has in common with a time or a value is none of it.
-    return (json.dumps(masked_line(mapping, lambda text: mask_text(text, secrets))) + "\n").encode()
 
 
 def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:

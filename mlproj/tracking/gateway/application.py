@@ -33,7 +33,7 @@ from mlproj.tracking.gateway import (
 from mlproj.tracking.gateway.call import Call, client_version
 from mlproj.tracking.gateway.errors import MlflowError
 from mlproj.tracking.gateway.messages import number_message
-from mlproj.tracking.gateway.session import Session, note_artifacts
+from mlproj.tracking.gateway.session import Session
 
 CALLS = {
     **run_calls.CALLS,
@@ -180,9 +180,7 @@ async def _list(session: Session, request: Request) -> Response:
 
 
 async def _receive(session: Session, request: Request) -> Response:
-    path = request.path_params["path"]
-    await artifact_calls.receive(session, path, request.stream())
-    note_artifacts(session, artifact_calls.place_of(session, path).run_id)
+    await artifact_calls.receive(session, request.path_params["path"], request.stream())
     return _json({})
 
 
@@ -202,9 +200,7 @@ async def _stream(chunks: Any) -> AsyncIterator[bytes]:
 
 
 async def _remove(session: Session, request: Request) -> Response:
-    path = request.path_params["path"]
-    artifact_calls.remove(session, path)
-    note_artifacts(session, artifact_calls.place_of(session, path).run_id)
+    artifact_calls.remove(session, request.path_params["path"])
     return _json({})
 
 
@@ -215,7 +211,6 @@ async def _parts(session: Session, request: Request) -> Response:
         return _json(artifact_calls.begin_parts(session, _full_path(path, call), call, base))
     if step == "complete":
         artifact_calls.complete_parts(session, _full_path(path, call), call)
-        note_artifacts(session, artifact_calls.place_of(session, path).run_id)
     elif step == "abort":
         artifact_calls.abort_parts(session, call)
     else:

@@ -19,7 +19,7 @@ from mlproj.tracking.gateway import folders
 from mlproj.tracking.gateway.call import Answer, Call, CallTable
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.models import model_of
-from mlproj.tracking.gateway.session import Session, files, scratch_name, uploads, writable
+from mlproj.tracking.gateway.session import Session, files, note_artifacts, scratch_name, uploads, writable
 
 CHUNK = 1 << 20
 TRACES = "traces"
@@ -84,6 +84,7 @@ async def receive(session: Session, path: str, body: AsyncIterator[bytes]) -> No
         folders.place(place.root, place.parts, scratch)
     finally:
         scratch.unlink(missing_ok=True)
+    note_artifacts(session, place.run_id)
 
 
 async def _written(path: Path, body: AsyncIterator[bytes]) -> None:
@@ -112,6 +113,7 @@ def remove(session: Session, path: str) -> None:
     place = place_of(session, path)
     writable(session, place.run_id)
     folders.remove(place.root, place.parts)
+    note_artifacts(session, place.run_id)
 
 
 def begin_parts(session: Session, path: str, call: Call, base_url: str) -> Answer:
@@ -156,17 +158,15 @@ def complete_parts(session: Session, path: str, call: Call) -> None:
     if not all((folder / str(number)).is_file() for number in numbers):
         raise invalid("A part has not been sent.")
     whole = folder / str(numbers[0])
-    try:
-        with whole.open("r+b") as target:
-            target.seek(0, os.SEEK_END)
-            for number in numbers[1:]:
-                with (folder / str(number)).open("rb") as part:
-                    shutil.copyfileobj(part, target, CHUNK)
-                (folder / str(number)).unlink()
-    except FileNotFoundError:
-        raise invalid("A part has not been sent.") from None
+    with whole.open("r+b") as target:
+        target.seek(0, os.SEEK_END)
+        for number in numbers[1:]:
+            with (folder / str(number)).open("rb") as part:
+                shutil.copyfileobj(part, target, CHUNK)
+            (folder / str(number)).unlink()
     folders.place(place.root, place.parts, whole)
     shutil.rmtree(folder, ignore_errors=True)
+    note_artifacts(session, place.run_id)
 
 
 def abort_parts(session: Session, call: Call) -> None:

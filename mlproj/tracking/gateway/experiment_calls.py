@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mlproj.errors import UsageError
 from mlproj.runs.experiments import (
     DEFAULT_EXPERIMENT,
     Experiment,
@@ -111,7 +110,7 @@ def search(session: Session, call: Call) -> Answer:
     kind = call.text("view_type", default=call.text("viewType", default="ACTIVE_ONLY"))
     found = [each for each in experiments(session.store) if kind == "ALL" or each.deleted == (kind == "DELETED_ONLY")]
     if text := call.text("filter", default=""):
-        found = [each for each in found if _answers(each, text)]
+        found = [each for each in found if matches(text, _subject(each))]
     return page(call, "experiments", [experiment_message(each) for each in found], 1000)
 
 
@@ -122,12 +121,9 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _answers(experiment: Experiment, text: str) -> bool:
+def _subject(experiment: Experiment) -> Subject:
     attributes = {"name": experiment.name, "experiment_id": experiment.id, "creation_time": experiment.created_ms or 0}
-    try:
-        return matches(text, Subject(attributes, experiment.tags))
-    except UsageError as error:
-        raise invalid(f"Invalid filter: {error.message}") from None
+    return Subject(attributes, experiment.tags)
 
 
 def _wanted(session: Session, call: Call) -> Experiment:

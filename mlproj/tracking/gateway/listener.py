@@ -38,7 +38,7 @@ class JoinedRun:
 
 @dataclass
 class Gateway:
-    """An open gateway. ``notices`` and ``record`` are there once it is closed."""
+    """An open gateway. ``notices`` and ``experiment``, the one that its script chose, are there once it is closed."""
 
     port: int
     token: str

@@ -7,23 +7,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mlproj.runs.experiments import DEFAULT_EXPERIMENT, Experiment, id_of
+from mlproj.runs.experiments import DEFAULT_EXPERIMENT, Experiment
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import DatasetRecord, RunRecord
 from mlproj.runs.times import seconds_of
 from mlproj.runs.totals import NAME_TAG
-from mlproj.tracking.gateway.session import Session, View
+from mlproj.tracking.gateway.session import View
 
 STATUSES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "FAILED"}
 PARENT = "mlflow.parentRunId"
 MODEL_INPUTS = "mlflow.modelInputs"
 
 
-def run_message(session: Session, seen: View) -> dict[str, Any]:
-    """A whole run."""
+def run_message(seen: View, experiment: str) -> dict[str, Any]:
+    """A whole run, of the experiment with this id."""
     record = seen.record
     return {
-        "info": run_info(session, seen),
+        "info": run_info(seen, experiment),
         "data": {
             "metrics": [
                 metric_message(MetricPoint(name, each.value, each.step, each.at_ms))
@@ -44,10 +44,9 @@ def run_message(session: Session, seen: View) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run_info(session: Session, seen: View) -> dict[str, Any]:
+def run_info(seen: View, experiment: str) -> dict[str, Any]:
     """What a run is, without what it logged."""
     record = seen.record
-    experiment = id_of(session.store, record.experiment)
     info = {
         "run_id": record.id,
         "run_uuid": record.id,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mlproj.errors import UsageError
 from mlproj.runs.experiments import experiment_of, experiments, id_of
-from mlproj.runs.record import RunRecord
 from mlproj.runs.times import now_ms
 from mlproj.text import one_line
 from mlproj.tracking.gateway import folders
@@ -110,14 +108,12 @@ def search(session: Session, call: Call) -> Answer:
     wanted = call.texts("experiment_ids")
     names = [each.name for each in experiments(session.store) if each.id in wanted]
     text = call.text("filter", default="")
-    try:
-        found = [each for each in models_in(session, names) if matches(text, _subject(session, each))]
-    except UsageError as error:
-        raise invalid(f"Invalid filter: {error.message}") from None
-    found.sort(key=lambda each: (each.created_ms, each.id), reverse=True)
+    found = [(model, _subject(session, model)) for model in models_in(session, names)]
+    found = [each for each in found if matches(text, each[1])]
+    found.sort(key=lambda each: (each[0].created_ms, each[0].id), reverse=True)
     for order in reversed(call.items("order_by")):
-        found = _sorted(session, found, order)
-    return page(call, "models", [_message(session, each) for each in found], 100)
+        found = _sorted(found, order)
+    return page(call, "models", [_message(session, model) for model, _ in found], 100)
 
 
 def log_outputs(session: Session, call: Call) -> Answer:
@@ -154,15 +150,11 @@ def _changed(session: Session, call: Call, **changes: Any) -> Answer:
 def _free_path(session: Session, run_id: str, name: str) -> str:
     """A folder of the run's artifacts that no other model of its has, nor a file."""
     taken = {each.name for each in folders.listing(files(session, run_id).artifacts, [])}
-    taken |= {each.path for each in _record(session, run_id).models}
+    taken |= {each.path for each in view(session, run_id).record.models}
     path, count = name, 2
     while path in taken:
         path, count = f"{name}~{count}", count + 1
     return path
-
-
-def _record(session: Session, run_id: str) -> RunRecord:
-    return view(session, run_id).record
 
 
 def _message(session: Session, model: Model) -> dict[str, Any]:
@@ -203,11 +195,11 @@ def _subject(session: Session, model: Model) -> Subject:
     return Subject(attributes, model.tags, model.params, metrics)
 
 
-def _sorted(session: Session, found: list[Model], order: Call) -> list[Model]:
+def _sorted(found: list[tuple[Model, Subject]], order: Call) -> list[tuple[Model, Subject]]:
     section, _, name = order.text("field_name").rpartition(".")
 
-    def value(model: Model) -> Any:
-        subject = _subject(session, model)
+    def value(each: tuple[Model, Subject]) -> Any:
+        _, subject = each
         return {"metrics": subject.metrics, "params": subject.params}.get(section, subject.attributes).get(name)
 
     have = [each for each in found if value(each) is not None]

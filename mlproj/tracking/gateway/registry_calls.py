@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from mlproj.errors import UsageError
 from mlproj.runs.times import now_ms
 from mlproj.text import one_line
 from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
@@ -77,7 +76,7 @@ def delete_model(session: Session, call: Call) -> Answer:
 def search_models(session: Session, call: Call) -> Answer:
     """Registered models by a filter on their names and tags."""
     text = call.text("filter", default="")
-    found = [each for each in all_registered(session.store) if _means(text, Subject({"name": each.name}, each.tags))]
+    found = [each for each in all_registered(session.store) if matches(text, Subject({"name": each.name}, each.tags))]
     return page(call, "registered_models", [_model_message(each) for each in found], _PAGE)
 
 
@@ -214,7 +213,7 @@ def search_versions(session: Session, call: Call) -> Answer:
                 "run_id": each.run_id,
                 "source_path": each.source,
             }
-            if _means(text, Subject(attributes, each.tags)):
+            if matches(text, Subject(attributes, each.tags)):
                 found.append(_version_message(model, each))
     return page(call, "model_versions", found, _PAGE)
 
@@ -284,13 +283,6 @@ def _changed_version(session: Session, call: Call, change: Callable[[Version], V
 
 def _without(tags: dict[str, str], key: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if name != key}
-
-
-def _means(text: str, subject: Subject) -> bool:
-    try:
-        return matches(text, subject)
-    except UsageError as error:
-        raise invalid(f"Invalid filter: {error.message}") from None
 
 
 def _model_message(model: RegisteredModel) -> dict[str, Any]:

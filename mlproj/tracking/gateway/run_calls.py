@@ -8,7 +8,7 @@ from typing import Any
 
 from mlproj.errors import UsageError
 from mlproj.runs import trash
-from mlproj.runs.experiments import experiment_of, experiments
+from mlproj.runs.experiments import experiment_of, experiments, id_of
 from mlproj.runs.query import search_ids
 from mlproj.runs.record import CommandRecord, Resources, RunRecord, Status
 from mlproj.runs.store import is_live
@@ -20,7 +20,7 @@ from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.experiment_calls import unchoose_experiment
 from mlproj.tracking.gateway.limits import check_tag
 from mlproj.tracking.gateway.messages import PARENT, run_info, run_message
-from mlproj.tracking.gateway.session import Session, begin_child, end, files, log, rename, start, view, writable
+from mlproj.tracking.gateway.session import Session, View, begin_child, end, files, log, rename, start, view, writable
 
 _MOST_FOUND = 50_000
 _LATEST_MS = 253_402_300_799_000  # the end of the year 9999
@@ -37,7 +37,7 @@ _STATUSES = (*_ENDED, "RUNNING", "SCHEDULED")
 
 def get(session: Session, call: Call) -> Answer:
     """A run, with what it has logged so far."""
-    return {"run": run_message(session, view(session, call.run_id))}
+    return {"run": _message(session, call.run_id)}
 
 
 def create(session: Session, call: Call) -> Answer:
@@ -80,7 +80,7 @@ def create(session: Session, call: Call) -> Answer:
     tags.pop(NAME_TAG, None)
     if tags:
         log(session, run_id, [{"tags": tags}])
-    return {"run": run_message(session, view(session, run_id))}
+    return {"run": _message(session, run_id)}
 
 
 def update(session: Session, call: Call) -> Answer:
@@ -102,14 +102,14 @@ def update(session: Session, call: Call) -> Answer:
             session.taken_up.add(run_id)
         else:
             session.taken_up.discard(run_id)
-        return {"run_info": run_info(session, view(session, run_id))}
+        return {"run_info": _info(session, view(session, run_id))}
     seen = replace(view(session, run_id), said=status, ended_ms=ended_ms if status in _ENDED else None)
     if status in _ENDED and opened.live is not None:
         end(session, run_id, _ENDED[status], ended_ms=ended_ms)
     else:
         start(session, run_id)
         opened.said, opened.ended_ms = status, seen.ended_ms
-    return {"run_info": run_info(session, seen)}
+    return {"run_info": _info(session, seen)}
 
 
 def delete(session: Session, call: Call) -> Answer:
@@ -165,11 +165,21 @@ def search(session: Session, call: Call) -> Answer:
             found += search_ids(session.store, text, order, first + most + 1, trashed=True)
     except UsageError as error:
         raise invalid(f"Invalid filter or order: {error.message}") from None
-    page = found[first : first + most]
-    answer: dict[str, Any] = {"runs": [run_message(session, view(session, run_id)) for run_id in page]}
+    page = [view(session, run_id) for run_id in found[first : first + most]]
+    ids = {name: id_of(session.store, name) for name in {seen.record.experiment for seen in page}}
+    answer: dict[str, Any] = {"runs": [run_message(seen, ids[seen.record.experiment]) for seen in page]}
     if len(found) > first + most:
         answer["next_page_token"] = str(first + most)
     return answer
+
+
+def _message(session: Session, run_id: str) -> dict[str, Any]:
+    seen = view(session, run_id)
+    return run_message(seen, id_of(session.store, seen.record.experiment))
+
+
+def _info(session: Session, seen: View) -> dict[str, Any]:
+    return run_info(seen, id_of(session.store, seen.record.experiment))
 
 
 def _translated(text: str) -> str:

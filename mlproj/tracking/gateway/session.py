@@ -139,17 +139,19 @@ def log_points(session: Session, run_id: str, points: Sequence[Sequence[Any]]) -
     database does not take them either. Raises as ``log``.
     """
     opened = session.open_runs.get(run_id)
-    known = {} if opened is None else opened.recent
     # NaN is not equal to itself.
-    new = {tuple(map(repr, point)): point for point in points if tuple(map(repr, point)) not in known}
+    new = {tuple(map(repr, point)): point for point in points}
     if opened is not None:
-        new = {key: point for key, point in new.items() if not _is_last(point, opened.intake.summary(point[0]))}
+        last = {name: opened.intake.summary(name) for name in {point[0] for point in points}}
+        new = {
+            key: point for key, point in new.items() if key not in opened.recent and not _is_last(point, last[point[0]])
+        }
     if new:
         log(session, run_id, [{"points": list(new.values())}])
     if opened is not None:
         opened.recent |= dict.fromkeys(key for key, point in new.items() if point[3] is not None)
-        for key in list(opened.recent)[:-_MOST_RECENT]:
-            del opened.recent[key]
+        while len(opened.recent) > _MOST_RECENT:
+            del opened.recent[next(iter(opened.recent))]
 
 
 def _is_last(point: Sequence[Any], last: Summary | None) -> bool:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from mlproj.errors import UsageError
 from mlproj.runs.filter_text import Comparison, Group, Node, Not, parse_filter
+from mlproj.tracking.gateway.errors import invalid
 
 Sortable = TypeVar("Sortable", str, float)
 
@@ -24,9 +25,12 @@ class Subject:
 
 
 def matches(text: str, subject: Subject) -> bool:
-    """Whether a filter means the subject. Raises UsageError with the column of what is wrong."""
-    node = parse_filter(text)
-    return node is None or _holds(node, subject)
+    """Whether a filter means the subject. Raises ``MlflowError`` with the column of what is wrong."""
+    try:
+        node = parse_filter(text)
+        return node is None or _holds(node, subject)
+    except UsageError as error:
+        raise invalid(f"Invalid filter: {error.message}") from None
 
 
 def _holds(node: Node, subject: Subject) -> bool:

@@ -9,18 +9,17 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-from mlproj.errors import UsageError
 from mlproj.files import dump_json
-from mlproj.runs.layout import live_files
 from mlproj.runs.times import now_ms
 from mlproj.tracking.gateway import folders
 from mlproj.tracking.gateway.artifact_calls import CHUNK, TRACES
 from mlproj.tracking.gateway.call import Answer, Call, CallTable, page
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.messages import pair_list
-from mlproj.tracking.gateway.session import Session, scratch_name, uploads
+from mlproj.tracking.gateway.session import Session, files, scratch_name, uploads
 from mlproj.tracking.gateway.small_filter import Subject, matches
 
 _INFO = "info.json"
@@ -86,10 +85,7 @@ def get_whole(_: Session, call: Call) -> Answer:
 def search(session: Session, call: Call) -> Answer:
     """Traces of this run, the newest first; filters compare tags, and status as it was sent."""
     text = call.text("filter", default=call.text("filter_string", default=""))
-    try:
-        found = [info for info in _all(session) if matches(text, _subject(info))]
-    except UsageError as error:
-        raise invalid(f"Invalid filter: {error.message}") from None
+    found = [info for info in _all(session) if matches(text, _subject(info))]
     found.sort(key=lambda info: str(info.get("request_time") or info.get("timestamp_ms")), reverse=True)
     return page(call, "traces", found, 100)
 
@@ -129,8 +125,8 @@ def _tagged(session: Session, call: Call, value: str | None) -> Answer:
     return {}
 
 
-def _root(session: Session) -> Any:
-    return live_files(session.store.folder, session.own).artifacts / TRACES
+def _root(session: Session) -> Path:
+    return files(session, session.own).artifacts / TRACES
 
 
 def _name(trace_id: str) -> str:
