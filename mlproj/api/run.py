@@ -24,12 +24,14 @@ from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
 from mlproj.execution.masking import forms_of, mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
+from mlproj.execution.sampling import Sampling, begin_sampling, end_sampling
 from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahead, supervise
 from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
+from mlproj.runs.experiments import id_of
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import OutputRecord, RunRecord
@@ -113,6 +115,7 @@ class _Walk:
         self.intake: Intake | None = None
         self.gateway: Gateway | None = None
         self.held: HeldLock | None = None
+        self.sampling: Sampling | None = None
         self.before: dict[str, Signature] = {}
 
     def to_the_end(self, standby: Standby, patch: bytes) -> RunRecord:
@@ -235,7 +238,7 @@ class _Walk:
             inside |= tracker_variables(inside, self.live.id, self.record.name, inside["MLPROJ_ARTIFACTS"])
             if self.gateway is not None and environment.container.reach is not None:
                 host = environment.container.reach.name
-                inside = joined(inside, self.gateway, self.live.id, self.record.experiment, host)
+                inside = joined(inside, self.gateway, self.live.id, self._experiment_id(), host)
             plan, client = replace(plan, variables=inside), client_of(standby, resolved.grace_s)
             return within(plan, client, environment.container, self.live.id, self.live.files.folder, resolved.needed)
         variables = command_variables(os.environ, environment, resolved)
@@ -247,8 +250,11 @@ class _Walk:
         }
         variables |= tracker_variables(variables, self.live.id, self.record.name, variables["MLPROJ_ARTIFACTS"])
         if self.gateway is not None:
-            variables = joined(variables, self.gateway, self.live.id, self.record.experiment)
+            variables = joined(variables, self.gateway, self.live.id, self._experiment_id())
         return replace(plan, variables=variables)
+
+    def _experiment_id(self) -> str:
+        return id_of(self.live.store, self.record.experiment)
 
     def _save(self) -> None:
         self.record = recording.masked(self.record, self.resolved.secrets)
@@ -256,12 +262,20 @@ class _Walk:
 
     def _command(self, standby: Standby, plan: Plan) -> Outcome:
         assert self.intake is not None
-        intake = self.intake
+        intake, guardian = self.intake, standby.guardian.process.pid
         reading = OutputReading(self.resolved.entry_point, self.live.files.metrics)
         log = self.live.files.log.open("ab")
+
+        def tick() -> None:
+            intake.poll()
+            if self.sampling is None:
+                self.sampling = begin_sampling(guardian, self.live.files.samples)
+
         try:
-            outcome = supervise(standby, plan, Observers(log, reading.observe, intake.poll))
+            outcome = supervise(standby, plan, Observers(log, reading.observe, tick))
         finally:
+            if self.sampling is not None:
+                end_sampling(self.sampling)
             with contextlib.suppress(OSError):  # what a full disk still holds back was told of when it filled up
                 log.close()
             self.record = replace(self.record, notices=[*self.record.notices, *reading.close()])

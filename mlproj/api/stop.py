@@ -19,7 +19,25 @@ _LOOK_AGAIN_S = 0.05
 def stop_run(store: Store, record: RunRecord, patience_s: float) -> RunRecord:
     """Ask a running run to end and wait until it is closed; gives its record.
 
-    Raises ``UsageError`` when it does not run, runs on another machine, or has not ended after ``patience_s``.
+    Raises ``UsageError`` as ``ask_to_stop`` does, and when it has not ended after ``patience_s``.
+    """
+    ask_to_stop(store, record)
+    deadline = time.monotonic() + patience_s
+    alive_lock = files_of(store, record.id).alive_lock
+    while (held := try_shared(alive_lock)) is None:
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"run {record.id[:12]} has not ended after {patience_s:g} s", hint="`mlproj stop` again kills it."
+            )
+        time.sleep(_LOOK_AGAIN_S)  # a lock of another process can be asked for, not waited for with a limit
+    held.release()
+    return load(store, record.id)
+
+
+def ask_to_stop(store: Store, record: RunRecord) -> None:
+    """Ask a running run to end, and do not wait for it.
+
+    Raises ``UsageError`` when it does not run, runs on another machine, or cannot be told.
     """
     supervisor = record.supervisor
     short = record.id[:12]
@@ -30,11 +48,3 @@ def stop_run(store: Store, record: RunRecord, patience_s: float) -> RunRecord:
     if supervisor.pid is None or process_started(supervisor.pid) != supervisor.pid_started:
         raise UsageError(f"the mlproj that runs {short} cannot be told: process {supervisor.pid} is another one by now")
     os.kill(supervisor.pid, signal.SIGTERM)
-    deadline = time.monotonic() + patience_s
-    alive_lock = files_of(store, record.id).alive_lock
-    while (held := try_shared(alive_lock)) is None:
-        if time.monotonic() > deadline:
-            raise UsageError(f"run {short} has not ended after {patience_s:g} s", hint="`mlproj stop` again kills it.")
-        time.sleep(_LOOK_AGAIN_S)  # a lock of another process can be asked for, not waited for with a limit
-    held.release()
-    return load(store, record.id)

@@ -101,25 +101,39 @@ def out_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
     Columns named in ``right`` are aligned to the right.
     """
     from rich.console import Console
+
+    width = terminal_width() if sys.stdout.isatty() else None
+    table, needed = table_of(headings, rows, width, right=right)
+    Console(no_color=not wants_colour(sys.stdout), highlight=False, width=width or needed).print(table)
+
+
+def table_of(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, *, right: Sequence[str] = ()
+) -> tuple[Any, int]:
+    """Rows under their headings as a table of rich's, squeezed into ``width`` columns where given, and its width."""
     from rich.table import Table
     from rich.text import Text
 
     shown = [[one_line(cell) for cell in row] for row in (headings, *rows)]
-    terminal = sys.stdout.isatty()
     widths = [max(map(len, column)) for column in zip(*shown)]
-    console_width = terminal_width() if terminal else sum(widths) + 2 * len(widths)
+    console_width = width or sum(widths) + 2 * len(widths)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading, width in zip(shown[0], _squeezed(widths, console_width)):
+    for heading, column_width in zip(shown[0], _squeezed(widths, console_width)):
         side: Any = "right" if heading in right else "left"
-        table.add_column(Text(heading), no_wrap=True, justify=side, width=width, overflow="ellipsis")
+        table.add_column(Text(heading), no_wrap=True, justify=side, width=column_width, overflow="ellipsis")
     for row, cells in zip(rows, shown[1:]):
         table.add_row(*(Text(text, style=_style(cell)) for cell, text in zip(row, cells)))
-    Console(no_color=not wants_colour(sys.stdout), highlight=False, width=console_width).print(table)
+    return table, console_width
 
 
 def terminal_width() -> int:
     """The columns of the terminal that stdout is."""
     return shutil.get_terminal_size().columns
+
+
+def terminal_height() -> int:
+    """The lines of the terminal that stdout is."""
+    return shutil.get_terminal_size().lines
 
 
 def _squeezed(widths: list[int], available: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mlproj.cli.console import out, out_json, out_table, terminal_width, warn
+from mlproj.cli.console import out, out_json, out_table, table_of, terminal_height, terminal_width, warn
 from mlproj.cli.options import as_json, open_store
 from mlproj.errors import UsageError
 from mlproj.text import did_you_mean, duration, one_line
@@ -35,8 +35,16 @@ _MOST_VALUE_COLUMNS = 4
 @click.option("--trash", is_flag=True, help="List what is in the trash.")
 @as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--watch", is_flag=True, help="Stay, and draw the table anew each second, until `q`.")
 def runs(
-    filter_text: str, order_by: str, limit: int, columns: str | None, trash: bool, as_json: bool, as_csv: bool
+    filter_text: str,
+    order_by: str,
+    limit: int,
+    columns: str | None,
+    trash: bool,
+    as_json: bool,
+    as_csv: bool,
+    watch: bool,
 ) -> int:
     """List the runs, newest first.
 
@@ -48,9 +56,15 @@ def runs(
       mlproj runs --filter 'metrics.rmse < 60 and params.alpha = 0.1 and status = finished'
       mlproj runs --filter 'started_at > 2d ago' --order-by metrics.rmse
       mlproj runs --columns id,params.alpha,metrics.rmse,curve.loss
+      mlproj runs --watch --filter 'status = running'
     """
     from mlproj.runs.query import search
     from mlproj.runs.record import to_json
+
+    if watch:
+        if as_json or as_csv:
+            raise UsageError("--watch draws a table: it goes with neither --json nor --csv")
+        return _watch(filter_text, order_by, limit or None, columns, trashed=trash)
 
     store = open_store()
     found = search(store, filter_text, order_by, limit or None, trashed=trash)
@@ -68,16 +82,55 @@ def runs(
         writer.writerows([_csv_text(_value(store, record, key)) for key in keys] for record in found.records)
         return 0
     if not found.records:
-        out("no runs" + (" that match" if filter_text else " yet: `mlproj run` makes the first"))
+        out(_none_found(filter_text))
         return 0
-    now = time.time()
-    cells = {key: [_cell(store, record, key, now) for record in found.records] for key in keys}
-    if columns is None and sys.stdout.isatty():
-        keys = _fitting(keys, cells)
-    rows = [[cells[key][index] for key in keys] for index in range(len(found.records))]
-    headings = [key.removeprefix("metrics.").removeprefix("params.") for key in keys]
-    out_table(headings, rows, right=[heading for heading, key in zip(headings, keys) if _is_number_column(key)])
+    width = terminal_width() if columns is None and sys.stdout.isatty() else None
+    headings, rows, right = _table(store, found.records, keys, width)
+    out_table(headings, rows, right=right)
     return 0
+
+
+def _watch(filter_text: str, order_by: str, limit: int | None, columns: str | None, *, trashed: bool) -> int:
+    from rich.text import Text
+
+    from mlproj.cli.screen import refuse_without_terminal, show_live
+    from mlproj.runs.query import search
+
+    refuse_without_terminal("--watch")
+
+    def draw() -> Any:
+        store = open_store()
+        try:
+            # More rows than the screen has would push the first of them out of it.
+            most = max(1, terminal_height() - 2)
+            found = search(store, filter_text, order_by, min(limit or most, most), trashed=trashed)
+            if not found.records:
+                return Text("\n".join([_none_found(filter_text), *found.hints]))
+            width = terminal_width()
+            keys = _columns(columns, found.records)
+            headings, rows, right = _table(store, found.records, keys, width if columns is None else None)
+            return table_of(headings, rows, width, right=right)[0]
+        finally:
+            store.connection.close()
+
+    return show_live(draw, 1.0)
+
+
+def _none_found(filter_text: str) -> str:
+    return "no runs" + (" that match" if filter_text else " yet: `mlproj run` makes the first")
+
+
+def _table(
+    store: Any, records: list[Any], keys: list[str], width: int | None
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Headings, rows, and the headings of numbers; of the columns only what fits into ``width`` where it is given."""
+    now = time.time()
+    cells = {key: [_cell(store, record, key, now) for record in records] for key in keys}
+    if width is not None:
+        keys = _fitting(keys, cells, width)
+    rows = [[cells[key][index] for key in keys] for index in range(len(records))]
+    headings = [key.removeprefix("metrics.").removeprefix("params.") for key in keys]
+    return headings, rows, [heading for heading, key in zip(headings, keys) if _is_number_column(key)]
 
 
 def _csv_text(value: Any) -> str:
@@ -113,11 +166,11 @@ def _columns(text: str | None, records: list[Any]) -> list[str]:
     return [*fixed, *shown, *(f"metrics.{name}" for name in list(metrics)[:_MOST_VALUE_COLUMNS])]
 
 
-def _fitting(keys: list[str], cells: dict[str, list[str]]) -> list[str]:
-    """The columns that the terminal has room for; what tells runs apart least is left out first."""
+def _fitting(keys: list[str], cells: dict[str, list[str]], width: int) -> list[str]:
+    """The columns that there is room for; what tells runs apart least is left out first."""
     kept = list(keys)
     expendable = ["duration_s", "project", "entry_point", *reversed([key for key in keys if "." in key])]
-    while expendable and sum(min(16, max(map(len, (key, *cells[key])))) + 2 for key in kept) > terminal_width():
+    while expendable and sum(min(16, max(map(len, (key, *cells[key])))) + 2 for key in kept) > width:
         first = expendable.pop(0)
         kept = [key for key in kept if key != first]
     return kept

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mlproj.runs.experiments import Experiment, keep_experiment
 from mlproj.runs.store import load, open_store
 from tests.docker_engine import PYTHON_IMAGE
 
@@ -234,3 +235,11 @@ class TestContainers:
         )
         done = mlproj("run", folder)
         assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_an_experiment_that_was_renamed_keeps_its_id(project: Any, mlproj: Any, own_home: Path) -> None:
+    store = open_store(own_home)
+    keep_experiment(store, Experiment("123456789", "renamed"))
+    folder = project("entry_points: {main: {command: [python3, show.py]}}\n")
+    (folder / "show.py").write_text("import os; print(os.environ['MLFLOW_EXPERIMENT_ID'])")
+    assert mlproj("run", folder, "--experiment", "renamed").stdout == "123456789\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlproj.runs.experiments import experiment_id
 from mlproj.tracking.gateway.listener import LOOPBACK, Gateway, address_of
 
 URI = "MLFLOW_TRACKING_URI"
@@ -25,14 +24,14 @@ def joins_here(variables: Mapping[str, str]) -> bool:
 def joined(
     variables: Mapping[str, str], gateway: Gateway, run_id: str, experiment: str, host: str = LOOPBACK
 ) -> dict[str, str]:
-    """``variables`` with what has MLflow's clients join a run."""
+    """``variables`` with what has MLflow's clients join a run, of the experiment with this id."""
     found = dict(variables)
     # Two names of the experiment that differ are an error to them.
     found.pop("MLFLOW_EXPERIMENT_NAME", None)
     found |= {
         URI: address_of(gateway, host),
         "MLFLOW_RUN_ID": run_id,
-        "MLFLOW_EXPERIMENT_ID": experiment_id(experiment),
+        "MLFLOW_EXPERIMENT_ID": experiment,
     }
     found[_OWN] = found[URI]
     # The page that clients would point to is none of the gateway's.
