@@ -60,6 +60,7 @@ def run(
     offline: bool = False,
     name: str = "",
     experiment: str | None = None,
+    tracking_uri: str | None = None,
     tags: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> Run:
@@ -67,7 +68,8 @@ def run(
 
     ``params`` are typed values (``0.1``, not ``"0.1"``), and win over ``params_files``. The command's output goes to
     this process's stdout and stderr. ``timeout_s`` is in seconds. ``project`` may be a git URL, at ``revision``, or an
-    archive, whose container may have the ``allowed_mounts`` of this machine.
+    archive, whose container may have the ``allowed_mounts`` of this machine. ``tracking_uri`` is of an MLflow server
+    that is to have the run too.
 
     Raises ``MlprojError``: ``UsageError`` when the manifest or a value is wrong, others when it could not be run.
     """
@@ -85,6 +87,7 @@ def run(
         _expect(f"the tag {key!r}", value, str, "a text")
     _expect("name", name, str, "a text")
     _expect("experiment", experiment, str, "a text", optional=True)
+    _expect("tracking_uri", tracking_uri, str, "a text", optional=True)
     _expect("entry_point", entry_point, str, "a text", optional=True)
     _expect("revision", revision, str, "a text", optional=True)
     _expect("timeout_s", timeout_s, (int, float), "a number of seconds", optional=True)
@@ -108,6 +111,7 @@ def run(
         allowed_mounts=tuple(map(str, allowed_mounts)),
         name=name,
         experiment=experiment,
+        tracking_uri=tracking_uri,
         tags=dict(tags or {}),
         timeout_s=timeout_s,
     )

@@ -31,7 +31,7 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         id=run_id,
         name=request.name,
         project=resolved.project_name,
-        experiment=request.experiment or DEFAULT_EXPERIMENT,
+        experiment=request.experiment or resolved.loaded.manifest.tracking.experiment or DEFAULT_EXPERIMENT,
         entry_point=resolved.entry_point_name,
         parameters=resolved.config.recorded,
         tags=dict(request.tags),

@@ -22,7 +22,7 @@ class RunRequest:
     ``revision``, ``keep_tree`` and ``unpack_limit`` are for projects that are fetched (``sources.Fetching``);
     ``python_strict`` takes no other Python than the very version that an MLproject's ``python_env`` asks for.
     ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a fetched project may have of
-    this machine (``environments.Policy``).
+    this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have the run too; empty: none.
     """
 
     project: str = "."
@@ -39,6 +39,7 @@ class RunRequest:
     docker_arguments: Sequence[str] = ()
     name: str = ""
     experiment: str | None = None
+    tracking_uri: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
     store: Path | None = None
@@ -65,10 +66,14 @@ def _nothing(_: str) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told of a run's way: progress with the environment and the source, notices, what starts, bytes fetched."""
+    """Who is told of a run's way.
+
+    Of progress with the environment and the source, notices, what starts, bytes fetched, what a server is sent.
+    """
 
     progress: Callable[[str], None] = _nothing
     notice: Callable[[str], None] = _nothing
     starting: Callable[[str], None] = _nothing
     fetched: Callable[[str, int, int | None], None] = lambda *_: None
     sourcing: Callable[[str], None] = _nothing
+    sending: Callable[[str], None] = _nothing

@@ -20,6 +20,18 @@ from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved, resolve_request
 from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
+from mlproj.api.tracking import (
+    Tracking,
+    begin_tracking,
+    close_to_clients,
+    end_tracking,
+    joining_variables,
+    leave,
+    meet_server,
+    notices_of,
+    open_to_clients,
+    server_uri,
+)
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
 from mlproj.execution.masking import forms_of, mask_text
@@ -31,18 +43,17 @@ from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
-from mlproj.runs.experiments import id_of
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import OutputRecord, RunRecord
-from mlproj.runs.store import LiveRun, begin, finish, new_run_id, save
+from mlproj.runs.store import LiveRun, begin, finish, load, new_run_id, save
 from mlproj.runs.totals import with_totals
 from mlproj.sources.git.variables import REDIRECTING
 from mlproj.text import one_line
-from mlproj.tracking.gateway.joining import joined, joins_here
-from mlproj.tracking.gateway.listener import Gateway, JoinedRun, close_gateway, open_gateway
+from mlproj.tracking.gateway.listener import JoinedRun
 from mlproj.tracking.metrics_file import append_points
 from mlproj.tracking.other_trackers import tracker_variables
+from mlproj.tracking.remote.address import secrets_in
 
 _STOPPED_BY_A_STEP = (
     "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"
@@ -68,6 +79,9 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
     with _interruptible():
         try:
             resolved = resolve_request(request, listener)
+            uri = server_uri(request, resolved)
+            if uri is not None:
+                resolved = replace(resolved, secrets=(*resolved.secrets, *secrets_in(uri)))
         except BaseException:
             stand_down(standby)
             raise
@@ -75,13 +89,13 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             try:
                 if resolved.environment.docker is not None and not standby.begun:
                     start_ahead(standby, client_of(standby, resolved.grace_s))
-                for notice in resolved.notices:
+                for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
                 live, record, patch = _begin(request, resolved, listener)
             except BaseException:
                 stand_down(standby)
                 raise
-            return _Walk(request, resolved, listener, live, record).to_the_end(standby, patch)
+            return _Walk(request, resolved, listener, live, record, uri).to_the_end(standby, patch)
         finally:
             release(resolved.snapshot)
             if request.keep_tree and resolved.snapshot.tree is not None:
@@ -104,7 +118,13 @@ class _Walk:
     """A run that the store knows of, on its way through environment, command and outputs to its final record."""
 
     def __init__(
-        self, request: RunRequest, resolved: Resolved, listener: Listener, live: LiveRun, record: RunRecord
+        self,
+        request: RunRequest,
+        resolved: Resolved,
+        listener: Listener,
+        live: LiveRun,
+        record: RunRecord,
+        uri: str | None,
     ) -> None:
         self.request = request
         self.resolved = resolved
@@ -113,7 +133,8 @@ class _Walk:
         self.record = record
         self.begun = time.monotonic()
         self.intake: Intake | None = None
-        self.gateway: Gateway | None = None
+        self.uri = uri
+        self.tracking = Tracking(live)
         self.held: HeldLock | None = None
         self.sampling: Sampling | None = None
         self.before: dict[str, Signature] = {}
@@ -125,6 +146,7 @@ class _Walk:
         try:
             if patch:
                 write_atomically(self.live.files.patch, patch)
+            self.tracking = begin_tracking(self.uri, self.request, self.resolved, self.live, self.record, self.listener)
             environment = self._environment()
             self._note_inputs()
             self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
@@ -154,7 +176,7 @@ class _Walk:
         finally:
             if waiting is not None:
                 stand_down(waiting)
-            self._close_gateway()
+            close_to_clients(self.tracking)
             if self.held is not None:
                 self.held.release()
         if outcome.status == "failed" and self.resolved.entry_point.dialect == "mlflow" and self.record.command.shell:
@@ -194,28 +216,23 @@ class _Walk:
         """Begin to take in what the command will log, from the run's file and from MLflow clients."""
         mask = self._mask if self.resolved.secrets else None
         self.intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, mask)
-        caller = os.environ if environment.container is None else environment.container.variables
-        if not joins_here(command_variables(caller, environment, self.resolved)):
+        self.record = meet_server(self.tracking, self.record, self.listener)
+        container = environment.container
+        if container is not None and container.reach is None:
             return
-        also_at = None
-        if environment.container is not None:
-            if environment.container.reach is None:
-                return
-            also_at = environment.container.reach.address
-        joined_run = JoinedRun(self.live, self.record, self.intake, mask, self.request.experiment is not None)
-        try:
-            self.gateway = open_gateway(joined_run, also_at)
-        except OSError as error:
-            self.listener.notice(f"MLflow clients cannot join this run: {one_line(error.strerror or error)}")
+        reach = None if container is None or container.reach is None else container.reach.address
+        caller = os.environ if container is None else container.variables
+        variables = command_variables(caller, environment, self.resolved)
+        joined_run = JoinedRun(self.live, self.record, self.intake, mask, self._keeps_experiment)
+        open_to_clients(self.tracking, joined_run, variables, reach, self.listener)
 
-    def _close_gateway(self) -> None:
-        if self.gateway is None:
-            return
-        gateway, self.gateway = self.gateway, None
-        close_gateway(gateway)
-        self.record = replace(self.record, notices=[*self.record.notices, *gateway.notices])
-        if gateway.experiment and self.request.experiment is None:
-            self.record = replace(self.record, experiment=gateway.experiment)
+    @property
+    def _keeps_experiment(self) -> bool:
+        """Whether who started the run chose its experiment, and its script has no say in it."""
+        return self.request.experiment is not None
+
+    def _leave_tracking(self) -> None:
+        self.record = leave(self.tracking, self.record, keeps_experiment=self._keeps_experiment)
 
     def _plan(self, environment: Environment, standby: Standby) -> Plan:
         resolved = self.resolved
@@ -236,9 +253,8 @@ class _Walk:
             inside = command_variables({}, environment, resolved)
             inside |= inside_variables(self.live.files.folder, RUN_ID_VARIABLE, self.live.id)
             inside |= tracker_variables(inside, self.live.id, self.record.name, inside["MLPROJ_ARTIFACTS"])
-            if self.gateway is not None and environment.container.reach is not None:
-                host = environment.container.reach.name
-                inside = joined(inside, self.gateway, self.live.id, self._experiment_id(), host)
+            if environment.container.reach is not None:
+                inside = joining_variables(self.tracking, inside, self.record, environment.container.reach.name)
             plan, client = replace(plan, variables=inside), client_of(standby, resolved.grace_s)
             return within(plan, client, environment.container, self.live.id, self.live.files.folder, resolved.needed)
         variables = command_variables(os.environ, environment, resolved)
@@ -249,12 +265,7 @@ class _Walk:
             "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
         }
         variables |= tracker_variables(variables, self.live.id, self.record.name, variables["MLPROJ_ARTIFACTS"])
-        if self.gateway is not None:
-            variables = joined(variables, self.gateway, self.live.id, self._experiment_id())
-        return replace(plan, variables=variables)
-
-    def _experiment_id(self) -> str:
-        return id_of(self.live.store, self.record.experiment)
+        return replace(plan, variables=joining_variables(self.tracking, variables, self.record))
 
     def _save(self) -> None:
         self.record = recording.masked(self.record, self.resolved.secrets)
@@ -279,7 +290,7 @@ class _Walk:
             with contextlib.suppress(OSError):  # what a full disk still holds back was told of when it filled up
                 log.close()
             self.record = replace(self.record, notices=[*self.record.notices, *reading.close()])
-        self._close_gateway()
+        self._leave_tracking()
         if outcome.reason is not None and "guardian" in outcome.reason:
             from mlproj.processes.strays import end_strays
 
@@ -357,7 +368,11 @@ class _Walk:
             notice = f"the final record could not be written: {error}"
             self.listener.notice(notice)
             return replace(record, notices=[*record.notices, notice])
-        return record
+        if self.tracking.mirror is None:
+            return record
+        with contextlib.suppress(Interrupted):  # the run has ended as it has: what is not sent yet is sent later
+            end_tracking(self.tracking, self.listener.notice)
+        return load(self.live.store, self.live.id)
 
 
 def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:

@@ -18,7 +18,8 @@ from mlproj.errors import MlprojError
 from mlproj.text import did_you_mean, one_line, printable
 from mlproj.version import __version__
 
-# Name → module, and its section in the help. A command lives in the module's attribute of its name.
+# Name → module, and its section in the help. A command lives in the module's attribute of its
+# name, with `_` for `-`.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("mlproj.cli.run", "Projects"),
     "check": ("mlproj.cli.check", "Projects"),
@@ -33,6 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("mlproj.cli.compare", "Runs"),
     "plot": ("mlproj.cli.plot", "Runs"),
     "top": ("mlproj.cli.top", "Runs"),
+    "sync": ("mlproj.cli.servers", "Tracking servers"),
+    "import-mlflow": ("mlproj.cli.servers", "Tracking servers"),
+    "export-mlflow": ("mlproj.cli.servers", "Tracking servers"),
     "tag": ("mlproj.cli.change", "Runs"),
     "stop": ("mlproj.cli.change", "Runs"),
     "delete": ("mlproj.cli.change", "Runs"),
@@ -57,6 +61,9 @@ SUMMARIES: dict[str, str] = {
     "compare": "Put runs side by side, with curves.",
     "plot": "Draw a run's metrics as curves.",
     "top": "Show the runs that are going on.",
+    "sync": "Send what a tracking server has not got yet.",
+    "import-mlflow": "Bring an MLflow store's runs in.",
+    "export-mlflow": "Send runs to an MLflow store.",
     "tag": "Set and remove a run's tags.",
     "stop": "Stop a running run.",
     "delete": "Move runs to the trash.",
@@ -78,7 +85,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -12,7 +12,7 @@ from mlproj.text import duration, one_line, plural
 
 if TYPE_CHECKING:
     from mlproj.api.request import Listener
-    from mlproj.runs.record import RunRecord
+    from mlproj.runs.record import RunRecord, TrackingRecord
 
 _MOST_METRICS = 4
 _MARKS = {"finished": ("✓", "green"), "failed": ("✗", "red"), "killed": ("✗", "yellow")}
@@ -43,6 +43,7 @@ class RunDisplay:
             self.starting,
             self.fetched,
             partial(self.progress, "source"),
+            self.sending,
         )
 
     def progress(self, label: str, phrase: str) -> None:
@@ -60,6 +61,11 @@ class RunDisplay:
                 say(f"  {label}  {one_line(phrase)}")
             return
         self._spin(self._said_so_far())
+
+    def sending(self, step: str) -> None:
+        """Show what a tracking server is being sent; on a terminal only."""
+        if sys.stderr.isatty():
+            self._spin(f"tracking  {one_line(step)}")
 
     def _said_so_far(self) -> str:
         return f"{self.label}  " + " … ".join(one_line(each) for each in self.phrases[-3:])
@@ -140,6 +146,8 @@ class RunDisplay:
             if notice not in self.said:
                 warn(notice)
         say("   ".join(parts))
+        if record.tracking is not None and record.tracking.run_id:
+            say(f"  also {counterpart_url(record.tracking)}")
         if self.verbose:
             say(f"  environment {record.environment.kind} {record.environment.key}  {record.environment.interpreter}")
 
@@ -153,3 +161,11 @@ class RunDisplay:
             return shown_id(open_store_for_reading(store_folder()), run_id)
         except MlprojError:
             return run_id
+
+
+def counterpart_url(tracking: TrackingRecord) -> str:
+    """Where a run's counterpart is to be looked at: its page, where the server has pages."""
+    uri = one_line(tracking.uri)
+    if not uri.startswith(("http:", "https:")):
+        return f"{uri}  run {one_line(tracking.run_id)}"
+    return f"{uri.rstrip('/')}/#/experiments/{one_line(tracking.experiment_id)}/runs/{one_line(tracking.run_id)}"

@@ -112,6 +112,12 @@ class _RunCommand(click.Command):
     show_envvar=True,
     help="The experiment that the run belongs to.",
 )
+@click.option(
+    "--tracking-uri",
+    default=None,
+    metavar="URI",
+    help="An MLflow server, or store, that the run is to be on too; '' for none.  [default: $MLFLOW_TRACKING_URI]",
+)
 @mlflow_options
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; repeatable.")
 @click.option("--timeout", metavar="TIME", help="How long it may take: `90s`, `2h`. Wins over the manifest's.")
@@ -188,6 +194,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         docker_arguments=options["docker_arguments"],
         name=options["name"],
         experiment=options["experiment"],
+        tracking_uri=options["tracking_uri"],
         tags=assignments(options["tags"], "--tag"),
         timeout_s=seconds_option(options["timeout"], "--timeout"),
         command_line=_command_line(),

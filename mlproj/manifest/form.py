@@ -15,6 +15,7 @@ from mlproj.manifest.durations import parse_duration
 from mlproj.manifest.form_environments import EnvironmentSpec
 from mlproj.manifest.form_fields import Name, ParameterName, ProjectPath, Section, Text, VariableName
 from mlproj.manifest.types import ValueType, parse_type
+from mlproj.urls import secrets_of
 
 
 def _known_type(text: str) -> str:
@@ -210,6 +211,25 @@ class EntryPoint(Section):
         return self
 
 
+def _without_credentials(uri: str) -> str:
+    if secrets_of(uri):
+        raise PydanticCustomError(
+            "tracking_uri",
+            "a URI without credentials: a manifest is read by everybody; "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who you are",
+        )
+    return uri
+
+
+class Tracking(Section):
+    """Where the project's runs are tracked, beside the store."""
+
+    uri: Annotated[Text, Field(min_length=1), AfterValidator(_without_credentials)] | None = None
+    """MLflow's tracking URI of a server or store that the runs are to be on, too. Paths are relative to the project."""
+    experiment: Annotated[str, Field(min_length=1, max_length=250)] | None = None
+    """The experiment of runs for which none is chosen."""
+
+
 class Manifest(Section):
     """A project's manifest, `mlproj.yaml`."""
 
@@ -221,5 +241,7 @@ class Manifest(Section):
     """The environment of every entry point that names no other. By default `system`."""
     environments: dict[Name, EnvironmentSpec] = {}
     """Environments by name, for entry points to choose from."""
+    tracking: Tracking | None = None
+    """Where runs are tracked, beside the store."""
     entry_points: Annotated[dict[Name, EntryPoint], Field(min_length=1)]
     """What the project can do, by name. `main`, or a single one, is run by default."""

@@ -183,6 +183,8 @@ def _known_keys(at: KeyPath) -> list[str]:
         model = form_environments.DockerBuild
     elif _is_environment(at):
         model = form_environments.EnvironmentSpec
+    elif at == ("tracking",):
+        model = form.Tracking
     elif above == "parameters":
         model = form.Parameter
     elif above == "outputs":
@@ -202,6 +204,10 @@ _ENVIRONMENTS = {
     "docker": form_environments.Docker,
     "system": form_environments.System,
 }
+# Kinds of findings of the form's own rules, whose message says what was expected.
+_OWN_RULES = frozenset(
+    ("one_kind", "one_source", "constraint", "extras", "secret_default", "shell", "duration", "type", "tracking_uri")
+)
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -231,7 +237,7 @@ def _message(document: Document, at: KeyPath, detail: Any) -> str:
         return f"expected a text of at most {detail['ctx']['max_length']} characters"
     if kind == "string_pattern_mismatch":
         return f"expected a text that matches {detail['ctx']['pattern']}; found {_described(value)}"
-    if kind in ("one_kind", "one_source", "constraint", "extras", "secret_default", "shell", "duration", "type"):
+    if kind in _OWN_RULES:
         return f"expected {detail['msg']}"
     if at and at[-1] in ("min", "max"):
         return f"expected a number or a date; found {_described(value)}"

@@ -178,6 +178,14 @@ class EntryPoint:
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """Where runs are tracked, beside the store."""
+
+    uri: str | None = None
+    experiment: str | None = None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A project's manifest."""
 
@@ -187,6 +195,7 @@ class Manifest:
     description: str | None = None
     environment: EnvironmentSpec | str | None = None
     environments: dict[str, EnvironmentSpec] = field(default_factory=dict)
+    tracking: Tracking = field(default_factory=Tracking)
 
     def environment_of(self, entry_point: EntryPoint) -> EnvironmentSpec:
         """The environment an entry point runs in: its own, else the manifest's, else ``system``."""
@@ -204,6 +213,7 @@ def manifest_from(mapping: Mapping[str, Any]) -> Manifest:
             "environment": _environment(mapping.get("environment")),
             "environments": {name: _specification(each) for name, each in mapping.get("environments", {}).items()},
             "entry_points": {name: _entry_point(each) for name, each in mapping["entry_points"].items()},
+            "tracking": Tracking(**mapping.get("tracking") or {}),
         }
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from mlproj.files import sha256_of_text
+
 _RANDOM_BITS = 74  # 12 in `rand_a` and 62 in `rand_b`
 _STEP_BITS = 56
 
@@ -26,6 +28,11 @@ def next_id(newest: str | None) -> str:
             if random >> _RANDOM_BITS:
                 milliseconds, random = milliseconds + 1, _random_below(_RANDOM_BITS)
     return _joined(milliseconds, random)
+
+
+def id_from(milliseconds: int, name: str) -> str:
+    """The id of a run that began at a time and is known elsewhere by ``name``: the same each time it is asked for."""
+    return _joined(max(0, milliseconds), int(sha256_of_text(name)[:32], 16) >> (128 - _RANDOM_BITS))
 
 
 def is_run_id(text: str) -> bool:

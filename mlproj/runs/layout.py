@@ -50,6 +50,11 @@ class RunFiles:
         return self.folder / "models"
 
     @property
+    def tracking(self) -> Path:
+        """What a tracking server has of the run, a file for each server."""
+        return self.folder / "tracking"
+
+    @property
     def patch(self) -> Path:
         """The changes since the commit."""
         return self.folder / "source.patch"

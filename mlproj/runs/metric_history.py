@@ -24,6 +24,28 @@ def metric_history(store: Store, run_id: str, name: str, first: int = 0, most: i
         return [MetricPoint(name, math.nan if value is None else value, step, at) for value, step, at in rows]
 
 
+def points_after(store: Store, run_id: str, row: int, most: int) -> list[tuple[int, MetricPoint]]:
+    """Points of a run's metrics in the order in which they came, each with its row.
+
+    Those after ``row`` (0: from the first on), at most so many.
+    """
+    with explained(store.folder):
+        number = number_of(store.connection, run_id)
+        if row == 0:
+            first = store.connection.execute("SELECT min(rowid) FROM metric_points WHERE run = ?", (number,)).fetchone()
+            row = (first[0] or 1) - 1
+        # By the row, not by the run's index: what is new is at the end.
+        rows = store.connection.execute(
+            "SELECT rowid, name, value, step, at_ms FROM metric_points WHERE rowid > ? AND +run = ? "
+            "ORDER BY rowid LIMIT ?",
+            (row, number, most),
+        )
+        return [
+            (at, MetricPoint(name, math.nan if value is None else value, step, at_ms))
+            for at, name, value, step, at_ms in rows
+        ]
+
+
 def metric_names(store: Store, run_id: str) -> list[str]:
     """The names of all metrics that a run has points of."""
     with explained(store.folder):

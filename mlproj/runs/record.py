@@ -125,6 +125,16 @@ class ModelRecord:
 
 
 @dataclass(frozen=True)
+class TrackingRecord:
+    """Where else the run is: on a tracking server of MLflow's."""
+
+    uri: str = _said("The server's or store's URI, without credentials", default="")
+    experiment_id: str | None = _said("The experiment's id there", default=None)
+    run_id: str | None = _said("The run's id there; none while the server has not been told", default=None)
+    sent: bool = _said("Whether all of the run is there", default=False)
+
+
+@dataclass(frozen=True)
 class Resources:
     """What the run took, of all its processes together."""
 
@@ -185,6 +195,7 @@ class RunRecord:
     parent: str | None = _said("Id of the run that this one is a child of", default=None)
     datasets: list[DatasetRecord] = _said("Datasets that MLflow clients logged", default_factory=list)
     models: list[ModelRecord] = _said("Models that MLflow clients logged or registered", default_factory=list)
+    tracking: TrackingRecord | None = _said("Where else the run is", default=None)
     ended_at: str | None = _said("When it ended; of a lost run: when it was last heard of", default=None)
     deleted_at: str | None = _said("When it was moved to the trash", default=None)
     error: str | None = _said("Why it failed, where that was not the command's exit status", default=None)
@@ -218,7 +229,7 @@ def from_json(mapping: Any) -> RunRecord:
         if values.get("status", "running") not in STATUSES:
             raise ValueError("unknown status")
         for key, kind in _NESTED.items():
-            if key in values:
+            if values.get(key) is not None:
                 values[key] = _built(kind, values[key])
         values["inputs"] = [_built(InputRecord, each) for each in values.get("inputs", [])]
         values["outputs"] = [_output(each) for each in values.get("outputs", [])]
@@ -238,6 +249,7 @@ _NESTED: dict[str, type] = {
     "resources": Resources,
     "machine": MachineRecord,
     "supervisor": SupervisorRecord,
+    "tracking": TrackingRecord,
 }
 
 

@@ -13,9 +13,9 @@ from mlproj.runs.record import DatasetRecord, RunRecord
 from mlproj.runs.times import seconds_of
 from mlproj.runs.totals import NAME_TAG
 from mlproj.tracking.gateway.session import View
+from mlproj.tracking.mlflow_tags import tags_of_origin
 
 STATUSES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "FAILED"}
-PARENT = "mlflow.parentRunId"
 MODEL_INPUTS = "mlflow.modelInputs"
 
 
@@ -77,16 +77,7 @@ def experiment_message(experiment: Experiment) -> dict[str, Any]:
 
 def _tags(record: RunRecord) -> dict[str, str]:
     """A run's tags, and those that MLflow's own clients would have set for what we know of it."""
-    known = {
-        NAME_TAG: record.name or record.id[:8],
-        "mlflow.user": record.user,
-        "mlflow.source.name": record.source.remote or record.source.path,
-        "mlflow.source.type": "PROJECT",
-        "mlflow.source.git.commit": record.source.commit,
-        "mlflow.project.entryPoint": record.entry_point,
-        PARENT: record.parent,
-    }
-    return {**{name: value for name, value in known.items() if value}, **record.tags}
+    return {**tags_of_origin(record), **record.tags}
 
 
 def metric_message(point: MetricPoint) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from mlproj.tracking.gateway.call import Answer, Call, CallTable
 from mlproj.tracking.gateway.errors import MlflowError, invalid, missing
 from mlproj.tracking.gateway.experiment_calls import unchoose_experiment
 from mlproj.tracking.gateway.limits import check_tag
-from mlproj.tracking.gateway.messages import PARENT, run_info, run_message
+from mlproj.tracking.gateway.messages import run_info, run_message
 from mlproj.tracking.gateway.session import Session, View, begin_child, end, files, log, rename, start, view, writable
+from mlproj.tracking.mlflow_tags import PARENT
 
 _MOST_FOUND = 50_000
 _LATEST_MS = 253_402_300_799_000  # the end of the year 9999

@@ -1,0 +1,49 @@
+"""Changing a stored run: its record, and what it logged, while it runs and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mlproj import locks
+from mlproj.runs.database import explained, transaction
+from mlproj.runs.index import index_record
+from mlproj.runs.metric_lines import append_lines
+from mlproj.runs.record import RunRecord
+from mlproj.runs.record_files import read_record, write_record
+from mlproj.runs.store import Store, files_of, is_live
+from mlproj.runs.totals import with_totals
+from mlproj.runs.upkeep import read_anew
+
+
+def change_record(store: Store, run_id: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
+    """Change the record of a run that has ended, and give it as it is then. Raises StoreError."""
+    files = files_of(store, run_id)
+    with explained(store.folder), locks.exclusive_here(files.change_lock):
+        record = change(read_record(files))
+        write_record(files, record)
+    with transaction(store.folder, store.connection) as connection:
+        index_record(connection, record)
+    return record
+
+
+def add_logged(store: Store, run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Add lines of the form of ``metric_lines`` to what a run logged, running or not. Raises StoreError."""
+    files = files_of(store, run_id)
+    added = list(lines)
+    if not added:
+        return
+    if is_live(store, run_id):
+        # The runner alone writes the record of a live run; it reads its metrics file until the end.
+        with explained(store.folder):
+            append_lines(files.metrics, added)
+        return
+    with explained(store.folder), locks.exclusive_here(files.change_lock):
+        append_lines(files.metrics, added)
+        record = read_record(files)
+        record = with_totals(record, read_anew(store, files, record))
+        record = replace(record, notices=list(dict.fromkeys(record.notices)))
+        write_record(files, record)
+    with transaction(store.folder, store.connection) as connection:
+        index_record(connection, record)

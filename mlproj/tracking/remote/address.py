@@ -1,0 +1,47 @@
+"""Which tracking server a run is to be on: what was asked for, made the same from every folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlproj.text import one_line
+from mlproj.tracking.gateway.joining import OWN_URI, URI
+from mlproj.urls import secrets_of, without_credentials
+
+_SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+:")
+_RELATIVE_SQLITE = re.compile(r"(?i)(sqlite:///)(?!/)(?=.)")
+_HOST_OF_ITS_OWN = re.compile(r"(?i)https?://(?:[^/@]*@)?(localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0)(?=[:/]|$)")
+
+
+def uri_of(variables: Mapping[str, str]) -> str | None:
+    """The server that environment variables send MLflow's clients to; the gateway of a run around this one is none."""
+    uri = variables.get(URI, "")
+    return uri if uri and uri != variables.get(OWN_URI) else None
+
+
+def absolute_uri(text: str, folder: Path) -> str:
+    """A tracking URI that means the same from every folder: paths in it are taken from ``folder``."""
+    if not _SCHEME.match(text):
+        return (folder / text).resolve().as_uri()
+    if text.startswith("file:") and not text.startswith("file:/"):
+        return (folder / text.removeprefix("file:")).resolve().as_uri()
+    if found := _RELATIVE_SQLITE.match(text):
+        return f"{found[1]}{(folder / text[found.end() :]).resolve()}"
+    return text
+
+
+def shown_uri(uri: str) -> str:
+    """The URI as it may be shown and recorded."""
+    return one_line(without_credentials(uri))
+
+
+def secrets_in(uri: str) -> list[str]:
+    """The credentials that a URI carries."""
+    return secrets_of(uri)
+
+
+def is_of_this_machine(uri: str) -> bool:
+    """Whether a URI leads somewhere else, or nowhere, from within a container: to loopback, a folder or a file."""
+    return not uri.startswith(("http:", "https:", "databricks")) or bool(_HOST_OF_ITS_OWN.match(uri))

@@ -1,0 +1,143 @@
+"""mlproj's end of the process that keeps a running run's counterpart on a server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlproj.tracking.remote.address import shown_uri
+
+LOG = "mirror.log"
+# A server that answers nothing for so long is left to `mlproj sync`.
+_PATIENCE_S = 90.0
+
+
+@dataclass
+class Mirror:
+    """A running mirror; ``counterpart`` has ``experiment``, ``experiment_id`` and ``run_id`` once there is one."""
+
+    uri: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    unread: bytes = b""
+    counterpart: dict[str, str] | None = None
+    trouble: str | None = None
+    hint: str | None = None
+    ended: bool = False
+    told: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def shown(self) -> str:
+        """The server's URI as it may be shown and recorded."""
+        return shown_uri(self.uri)
+
+
+def open_mirror(
+    uri: str, store: Path, run_id: str, experiment: str, experiment_id: str | None, told: Callable[[str], None]
+) -> Mirror:
+    """Begin to mirror a run, in the experiment of a name, or of an id that the server has; ``told`` hears of steps.
+
+    Raises OSError.
+    """
+    log = store / "runs" / run_id / "tracking" / LOG
+    log.parent.mkdir(exist_ok=True)
+    with log.open("wb") as stderr:
+        # The URI may hold a password, which others could read on a command line.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlproj.tracking.remote.mirror"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    mirror = Mirror(uri, process, log, told=told)
+    plan = {"uri": uri, "store": str(store), "run": run_id, "experiment": experiment, "experiment_id": experiment_id}
+    _order(mirror, json.dumps(plan))
+    return mirror
+
+
+def wait_for_counterpart(mirror: Mirror, patience_s: float) -> dict[str, str] | None:
+    """The run's counterpart, ``None`` when the server is in trouble, or has not made it in ``patience_s``."""
+    _read_until(mirror, lambda: mirror.counterpart is not None or mirror.trouble is not None, patience_s)
+    return mirror.counterpart
+
+
+def settle(mirror: Mirror) -> None:
+    """Have all that the server has of the run brought in. Trouble is in the mirror afterwards."""
+    settled: list[bool] = []
+    if not mirror.ended:
+        mirror.trouble = None
+    _order(mirror, "settle")
+    _read_until(mirror, lambda: bool(settled), _PATIENCE_S, settled)
+
+
+def close_mirror(mirror: Mirror) -> None:
+    """Have all that is left of the ended run sent, and end the mirror. Trouble is in the mirror afterwards."""
+    if not mirror.ended:
+        mirror.trouble = None
+        _order(mirror, "close")
+        if not _read_until(mirror, lambda: False, _PATIENCE_S) and not mirror.ended:
+            mirror.trouble = mirror.trouble or f"{mirror.shown} has not answered for {_PATIENCE_S:.0f} s"
+    end_mirror(mirror)
+
+
+def end_mirror(mirror: Mirror) -> None:
+    """End the mirror, whatever it is about."""
+    with contextlib.suppress(OSError):
+        mirror.process.stdin.close()  # type: ignore[union-attr]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        mirror.process.wait(0.2)
+    mirror.process.kill()
+    mirror.process.wait()
+    mirror.process.stdout.close()  # type: ignore[union-attr]
+    with contextlib.suppress(OSError):
+        if not mirror.log.stat().st_size:
+            mirror.log.unlink()
+
+
+def _order(mirror: Mirror, line: str) -> None:
+    with contextlib.suppress(OSError):  # it has ended, which reading tells
+        mirror.process.stdin.write(f"{line}\n".encode())  # type: ignore[union-attr]
+        mirror.process.stdin.flush()  # type: ignore[union-attr]
+
+
+def _read_until(mirror: Mirror, done: Callable[[], bool], patience_s: float, settled: list[bool] | None = None) -> bool:
+    """Take in what the mirror says until ``done``, until it ends, or until it is silent for ``patience_s``."""
+    assert mirror.process.stdout is not None
+    descriptor = mirror.process.stdout.fileno()
+    deadline = time.monotonic() + patience_s
+    while not done() and not mirror.ended:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return False
+        data = os.read(descriptor, 65536)
+        if not data:
+            mirror.ended = True
+            mirror.trouble = mirror.trouble or f"the process that tells {mirror.shown} of the run has ended"
+            return False
+        *lines, mirror.unread = (mirror.unread + data).split(b"\n")
+        for line in lines:
+            _take(mirror, json.loads(line), settled)
+            deadline = time.monotonic() + patience_s
+    return True
+
+
+def _take(mirror: Mirror, said: dict[str, Any], settled: list[bool] | None) -> None:
+    if "run_id" in said:
+        mirror.counterpart = said
+    if "trouble" in said:
+        mirror.trouble, mirror.hint = said["trouble"], said["hint"]
+    if "doing" in said:
+        mirror.told(said["doing"])
+    if said.get("settled") and settled is not None:
+        settled.append(True)
+    mirror.ended = mirror.ended or said.get("ended", False)

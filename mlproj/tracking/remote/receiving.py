@@ -1,0 +1,177 @@
+"""What the counterpart of a run has and the run has not, its script having logged it to the server: brought in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mlproj.files import sha256_of_file
+from mlproj.runs.changes import add_logged, change_record
+from mlproj.runs.metric_history import metric_history
+from mlproj.runs.record import DatasetRecord, FileRecord, ModelRecord, OutputRecord, RunRecord
+from mlproj.runs.store import files_of, is_live
+from mlproj.tracking.mlflow_tags import OWN_ID, PARENT, tags_of_origin
+from mlproj.tracking.remote.exchange import Exchange, identity, identity_of
+from mlproj.tracking.remote.server import asked
+from mlproj.tracking.remote.state import keep_counterpart
+
+_POINTS_A_LINE = 500
+CONTEXT = "mlflow.data.context"
+
+
+def receive_logged(exchange: Exchange, record: RunRecord) -> None:
+    """Bring in parameters, tags, metrics, datasets and models. Raises ServerError, StoreError."""
+    client = exchange.server.client
+    with asked(exchange.server.uri):
+        seen = client.get_run(exchange.there)
+    lines: list[dict[str, Any]] = list(_new_points(exchange, seen))
+    exchange.params = dict(seen.data.params)
+    params = {name: value for name, value in seen.data.params.items() if name not in record.parameters}
+    if params:
+        lines.append({"params": params})
+    tags = _new_tags(exchange, seen, record)
+    if tags:
+        lines.append({"tags": tags})
+    lines += [{"dataset": asdict(each)} for each in datasets_of(seen) if each not in record.datasets]
+    with asked(exchange.server.uri):
+        models = models_of(client, seen)
+    lines += [{"model": asdict(each)} for each in models if each not in record.models]
+    add_logged(exchange.store, exchange.run_id, lines)
+    if tags:
+        exchange.counterpart.tags |= {name: value for name, value in tags.items() if value is not None}
+        for name in [name for name, value in tags.items() if value is None]:
+            exchange.counterpart.tags.pop(name, None)
+        keep_counterpart(exchange.store, exchange.run_id, exchange.counterpart)
+
+
+def _new_points(exchange: Exchange, seen: Any) -> Iterator[dict[str, Any]]:
+    client = exchange.server.client
+    for metric in seen.data._metric_objs:
+        now = (metric.step, metric.value, metric.timestamp)
+        # What is logged here comes back as the server's latest, and needs no history to be looked through.
+        if exchange.latest.get(metric.key) == now or identity(metric.key, now[0], now[2], now[1]) in exchange.known:
+            continue
+        with asked(exchange.server.uri):
+            history = client.get_metric_history(exchange.there, metric.key)
+        here = {identity_of(point) for point in metric_history(exchange.store, exchange.run_id, metric.key)}
+        new = []
+        for each in history:
+            known = identity(each.key, each.step, each.timestamp, each.value)
+            if known not in here and known not in exchange.known:
+                new.append([each.key, each.value, each.step, each.timestamp])
+            exchange.known.add(known)
+        exchange.latest[metric.key] = now
+        for first in range(0, len(new), _POINTS_A_LINE):
+            yield {"points": new[first : first + _POINTS_A_LINE]}
+
+
+def _new_tags(exchange: Exchange, seen: Any, record: RunRecord) -> dict[str, str | None]:
+    """The tags that were changed there since both sides were the same; ``None`` for one that was taken away."""
+    before, there = exchange.counterpart.tags, seen.data.tags
+    # Those of the script are the client's guess at what `mlproj run` knows.
+    ours = {*tags_of_origin(record), OWN_ID, PARENT}
+    changed: dict[str, str | None] = {
+        name: value
+        for name, value in there.items()
+        if name not in ours and before.get(name) != value and record.tags.get(name) != value
+    }
+    gone = [name for name in before if name not in there and name not in ours]
+    return {**changed, **dict.fromkeys(gone)}
+
+
+def datasets_of(seen: Any) -> list[DatasetRecord]:
+    """The datasets that a run on a server has as inputs."""
+    found = []
+    for each in getattr(getattr(seen, "inputs", None), "dataset_inputs", None) or []:
+        tags = {tag.key: tag.value for tag in each.tags}
+        dataset = each.dataset
+        found.append(
+            DatasetRecord(
+                dataset.name,
+                dataset.digest or "",
+                tags.pop(CONTEXT, ""),
+                dataset.source_type or "",
+                dataset.source or "",
+                dataset.schema or "",
+                dataset.profile or "",
+                tags,
+            )
+        )
+    return found
+
+
+def models_of(client: Any, seen: Any) -> list[ModelRecord]:
+    """The models that a run on a server has logged and registered."""
+    found = []
+    for each in getattr(getattr(seen, "outputs", None), "model_outputs", None) or []:
+        model = client.get_logged_model(each.model_id)
+        flavors = sorted(model.tags.get("mlflow.flavors", "").split(",")) if model.tags.get("mlflow.flavors") else []
+        found.append(ModelRecord(each.model_id, model.name, flavors=flavors, step=each.step))
+    registered = client.search_model_versions(f"run_id = '{seen.info.run_id}'")
+    return [
+        *found,
+        *(ModelRecord(f"{each.name}/{each.version}", each.name, version=str(each.version)) for each in registered),
+    ]
+
+
+def receive_artifacts(exchange: Exchange, told: Callable[[str], None]) -> None:
+    """Bring in the artifacts that are on the server alone; ``told`` hears of each. Raises ServerError, StoreError."""
+    files = files_of(exchange.store, exchange.run_id)
+    fetched = fetch_artifacts(exchange, files.artifacts, files.uploads, told)
+    for file in fetched:
+        exchange.counterpart.files[file.path] = file.sha256
+    if not fetched:
+        return
+    keep_counterpart(exchange.store, exchange.run_id, exchange.counterpart)
+    if not is_live(exchange.store, exchange.run_id):
+        change_record(exchange.store, exchange.run_id, lambda record: _with_files(record, fetched))
+
+
+def fetch_artifacts(
+    exchange: Exchange, artifacts: Path, scratch: Path, told: Callable[[str], None]
+) -> list[FileRecord]:
+    """Fetch a counterpart's artifacts into a folder that has them not yet; gives those fetched."""
+    fetched = []
+    for path, size in listed_artifacts(exchange.server, exchange.there):
+        target = artifacts / path
+        if os.path.lexists(target) and (size is None or target.lstat().st_size == size):
+            continue
+        told(f"fetching {path}")
+        place = scratch / "tracking"
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            with asked(exchange.server.uri):
+                got = Path(exchange.server.client.download_artifacts(exchange.there, path, str(place)))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(got, target)  # noqa: PTH105
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        fetched.append(FileRecord(path, target.stat().st_size, sha256_of_file(target)))
+    return fetched
+
+
+def listed_artifacts(server: Any, run_id: str) -> Iterator[tuple[str, int | None]]:
+    """Path and size of each artifact of a run on a server. None leads elsewhere. Raises ServerError."""
+    folders: list[str | None] = [None]
+    while folders:
+        with asked(server.uri):
+            entries = server.client.list_artifacts(run_id, folders.pop())
+        for entry in entries:
+            parts = entry.path.split("/")
+            if entry.path.startswith("/") or any(each in ("", ".", "..") for each in parts):
+                continue
+            if entry.is_dir:
+                folders.append(entry.path)
+            else:
+                yield entry.path, entry.file_size
+
+
+def _with_files(record: RunRecord, files: list[FileRecord]) -> RunRecord:
+    own = next((each for each in record.outputs if not each.name), OutputRecord("", ""))
+    kept = {each.path: each for each in (*own.files, *files)}
+    added = replace(own, files=list(kept.values()), size=sum(each.size for each in kept.values()))
+    return replace(record, outputs=[*(each for each in record.outputs if each.name), added])
