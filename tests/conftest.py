@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-# The fixtures of a real engine and a real channel are had by every test that names them.
+# The fixtures of a real engine, a real channel and real servers are had by every test that names them.
 from tests.docker_engine import (  # noqa: F401
     engine,
     nonce,
@@ -23,6 +23,7 @@ from tests.docker_engine import (  # noqa: F401
     start_registry,
 )
 from tests.environments.conda_channel import conda_channel  # noqa: F401
+from tests.mlflow_server import guarded_server, mlflow_server, python_of, relay_to  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -149,10 +149,13 @@ def _sent(store: Any, jobs: list[tuple[str, str, str]], given: str | None, *, as
 
     servers: dict[str, Server] = {}
     results, failed = [], 0
+    troubles: dict[str, list[str]] = {}
     for run_id, shown, experiment in jobs:
         problem, hint, counterpart = None, None, None
         if is_live(store, run_id):
             problem = "it is still running, and its own mlproj tells the server of it"
+        elif _is_down(troubles.get(shown, [])):
+            problem = "not tried: its server is in trouble"
         else:
             try:
                 with _steps() as told:
@@ -161,6 +164,7 @@ def _sent(store: Any, jobs: list[tuple[str, str, str]], given: str | None, *, as
                     counterpart = synchronise(server, store, run_id, experiment, told)
             except ServerError as error:
                 problem, hint = error.message, error.hint
+                troubles.setdefault(shown, []).append(error.message)
         failed += problem is not None
         results.append(
             {
@@ -185,6 +189,11 @@ def _sent(store: Any, jobs: list[tuple[str, str, str]], given: str | None, *, as
     elif not jobs:
         out("nothing is left to send")
     return MlprojError.exit_status if failed else 0
+
+
+def _is_down(troubles: list[str]) -> bool:
+    """Whether the last two runs came to the same trouble: each further one would wait for it anew."""
+    return len(troubles) > 1 and troubles[-1] == troubles[-2]
 
 
 def _server(shown: str, given: str | None) -> Any:

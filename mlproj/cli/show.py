@@ -96,8 +96,15 @@ def _run_facts(record: Any) -> list[tuple[str, str]]:
         ("project", f"{record.project}, {record.entry_point}"),
         ("experiment", record.experiment),
         ("started", f"{record.started_at} ({age_text(record.started_at, time.time())}), {took}"),
-        ("by", f"{record.user} on {record.host}, {record.platform}"),
+        ("by", f"{record.user} on {record.host}, {record.platform}" if record.host else str(record.user)),
     ]
+    if record.tracking is not None and record.tracking.run_id:
+        from mlproj.cli.progress import counterpart_url
+
+        also = counterpart_url(record.tracking)
+        rows.append(("also", also if record.tracking.sent else f"{also} (not all of it is there)"))
+    elif record.tracking is not None:
+        rows.append(("also", f"{record.tracking.uri} (it has not been told yet: `mlproj sync {record.id[:12]}`)"))
     if record.command.argv:
         rows.append(("command", shlex.join(record.command.argv)))
     if record.exit_status is not None:
@@ -110,8 +117,9 @@ def _run_facts(record: Any) -> list[tuple[str, str]]:
     if used.max_memory_bytes is not None:
         cpu = f"{used.user_s or 0:.2f} s user, {used.system_s or 0:.2f} s system"
         rows.append(("resources", f"{cpu}, {human_size(used.max_memory_bytes)} memory at most"))
-    machine = ", ".join([record.machine.cpu or "", *record.machine.gpus])
-    rows.append(("machine", f"{machine} ({plural(record.machine.cpu_count or 0, 'CPU')})"))
+    if record.machine.cpu_count:
+        machine = ", ".join([record.machine.cpu or "", *record.machine.gpus])
+        rows.append(("machine", f"{machine} ({plural(record.machine.cpu_count, 'CPU')})"))
     return rows
 
 

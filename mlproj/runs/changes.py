@@ -9,12 +9,12 @@ from typing import Any
 from mlproj import locks
 from mlproj.runs.database import explained, transaction
 from mlproj.runs.index import index_record
+from mlproj.runs.intake import open_intake
 from mlproj.runs.metric_lines import append_lines
 from mlproj.runs.record import RunRecord
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of, is_live
-from mlproj.runs.totals import with_totals
-from mlproj.runs.upkeep import read_anew
+from mlproj.runs.totals import NAME_TAG, with_totals
 
 
 def change_record(store: Store, run_id: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
@@ -29,7 +29,10 @@ def change_record(store: Store, run_id: str, change: Callable[[RunRecord], RunRe
 
 
 def add_logged(store: Store, run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Add lines of the form of ``metric_lines`` to what a run logged, running or not. Raises StoreError."""
+    """Add lines of the form of ``metric_lines`` to what a run logged, running or not; else it stays as it was.
+
+    Whoever is killed in it leaves the run whole. Raises StoreError.
+    """
     files = files_of(store, run_id)
     added = list(lines)
     if not added:
@@ -42,8 +45,10 @@ def add_logged(store: Store, run_id: str, lines: Iterable[Mapping[str, Any]]) ->
     with explained(store.folder), locks.exclusive_here(files.change_lock):
         append_lines(files.metrics, added)
         record = read_record(files)
-        record = with_totals(record, read_anew(store, files, record))
-        record = replace(record, notices=list(dict.fromkeys(record.notices)))
+        # From where the run's own intake ended: what was changed of the rest since stays changed.
+        totals = open_intake(store, run_id, files.metrics).close()
+        name = totals.tags.get(NAME_TAG) or record.name
+        record = replace(with_totals(record, totals), name=name, notices=record.notices)
         write_record(files, record)
     with transaction(store.folder, store.connection) as connection:
         index_record(connection, record)

@@ -28,7 +28,7 @@ from mlproj.runs.record import RunRecord
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, is_live
 from mlproj.runs.times import now_text, seconds_of, time_text
-from mlproj.runs.totals import Totals, with_totals
+from mlproj.runs.totals import with_totals
 from mlproj.text import one_line, plural
 
 
@@ -67,7 +67,7 @@ def _settled(store: Store, run_id: str, this_host: str) -> RunRecord | None:
             write_record(files, record)
             files.reserve.unlink(missing_ok=True)
             shutil.rmtree(files.uploads, ignore_errors=True)
-        record = _index(store, files, record)
+        record = index_anew(store, files, record)
     return record if found_lost else None
 
 
@@ -84,23 +84,18 @@ def _as_lost(files: RunFiles, record: RunRecord) -> RunRecord:
     )
 
 
-def _index(store: Store, files: RunFiles, record: RunRecord) -> RunRecord:
+def index_anew(store: Store, files: RunFiles, record: RunRecord) -> RunRecord:
     """Put a run that nobody runs into the database, with all of its metrics file."""
-    totals = read_anew(store, files, record)
+    with transaction(store.folder, store.connection) as connection:
+        # From the beginning: a record that was never closed lacks what the dead runner had taken in.
+        forget_metrics(connection, index_record(connection, replace(record, metrics={})))
+    totals = open_intake(store, record.id, files.metrics).close()
     if record.status == "lost":
         record = with_totals(record, totals)
         write_record(files, record)
     with transaction(store.folder, store.connection) as connection:
         index_record(connection, record)
     return record
-
-
-def read_anew(store: Store, files: RunFiles, record: RunRecord) -> Totals:
-    """Have the database hold a run that nobody runs, and all of its metrics file; gives what was logged in it."""
-    with transaction(store.folder, store.connection) as connection:
-        # From the beginning: a record that was never closed lacks what the dead runner had taken in.
-        forget_metrics(connection, index_record(connection, replace(record, metrics={})))
-    return open_intake(store, record.id, files.metrics).close()
 
 
 def rebuild(folder: Path) -> tuple[int, list[str]]:
@@ -133,7 +128,7 @@ def rebuild(folder: Path) -> tuple[int, list[str]]:
 
 def _taken_in(store: Store, files: RunFiles) -> str | None:
     try:
-        _index(store, files, read_record(files))
+        index_anew(store, files, read_record(files))
     except FileNotFoundError:
         return f"{one_line(files.folder)} has no run.json"
     except StoreError as error:

@@ -13,11 +13,11 @@ OWN_ID = "mlproj.run_id"
 def tags_of_origin(record: RunRecord) -> dict[str, str]:
     """The tags that ``mlflow run`` would have set for what is known of a run's origin."""
     source, environment = record.source, record.environment
-    name = source.remote or source.path
+    place = f"#{source.subdirectory}" if source.remote and source.subdirectory else ""
     known = {
         NAME_TAG: record.name or record.id[:8],
         "mlflow.user": record.user,
-        "mlflow.source.name": f"{name}#{source.subdirectory}" if source.subdirectory else name,
+        "mlflow.source.name": f"{source.remote or source.path}{place}",
         "mlflow.source.type": "PROJECT",
         "mlflow.source.git.commit": source.commit,
         "mlflow.source.git.branch": source.branch,

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +12,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from mlproj import locks
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, load, new_run_id, open_store
@@ -23,16 +19,6 @@ from mlproj.runs.totals import with_totals
 from mlproj.tracking.gateway.listener import Gateway, JoinedRun, close_gateway, open_gateway
 
 API = "api/2.0/mlflow"
-# An old client needs what was new when it was: each is given no more than these sessions ask for.
-_OLD = ["setuptools<70"]
-_SCIENCE = ["numpy", "pandas", "scikit-learn", "matplotlib", "pillow"]
-REQUIREMENTS = {
-    "1.30": ["mlflow-skinny==1.30.0", "numpy<2", "pandas<2", "scikit-learn<1.3", *_OLD],
-    "2.9": ["mlflow-skinny==2.9.2", "numpy<2", "pandas<2.1", "scikit-learn<1.4", "matplotlib<3.9", "pillow", *_OLD],
-    "2.22": ["mlflow-skinny==2.22.0", "opentelemetry-sdk<1.33", *_SCIENCE],
-    "3": ["mlflow-skinny>=3.5", "xgboost-cpu", "skops", *_SCIENCE],
-    "others": ["wandb", "comet_ml", "neptune", "setuptools<70"],
-}
 
 
 @dataclass
@@ -152,28 +138,3 @@ def join(own_home: Path) -> Iterator[Callable[..., Joined]]:
 def run(join: Callable[..., Joined]) -> Joined:
     """A run with two declared parameters."""
     return join(parameters={"alpha": 0.1, "flag": True})
-
-
-@pytest.fixture(scope="session")
-def python_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The interpreter of an environment with a tracker's client, made once for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trackers"
-
-    def python(version: str) -> Path:
-        folder = shared / version
-        shared.mkdir(exist_ok=True)
-        with locks.exclusive(shared / f"{version}.lock"):
-            if not (folder / "made").exists():
-                for arguments in (
-                    ["venv", "--clear", str(folder)],
-                    ["pip", "install", "--python", str(folder), *REQUIREMENTS[version]],
-                ):
-                    done = subprocess.run(
-                        [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, check=False
-                    )
-                    assert done.returncode == 0, done.stderr
-                (folder / "made").touch()
-        return folder / "bin" / "python"
-
-    return python

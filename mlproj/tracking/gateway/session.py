@@ -15,17 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mlproj import locks
 from mlproj.errors import StoreError
 from mlproj.runs.artifacts import collect
-from mlproj.runs.database import explained, transaction
+from mlproj.runs.changes import add_logged, change_record
+from mlproj.runs.database import transaction
 from mlproj.runs.identifiers import is_run_id
-from mlproj.runs.index import index_record, number_of, plain
+from mlproj.runs.index import number_of, plain
 from mlproj.runs.intake import Intake, open_intake, summaries_of
 from mlproj.runs.layout import RunFiles, live_files
 from mlproj.runs.metric_lines import Mask, append_lines
 from mlproj.runs.record import RunRecord, Status
-from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import LiveRun, Store, begin, files_of, finish, is_live, load, new_run_id
 from mlproj.runs.times import seconds_of, time_text
 from mlproj.runs.totals import NAME_TAG, Summary, with_totals
@@ -124,12 +123,8 @@ def log(session: Session, run_id: str, lines: Sequence[Mapping[str, Any]]) -> No
         if refused > before:
             raise invalid(f"This cannot be logged: {why.partition(': ')[2]}")
         return
-    target = writable(session, run_id)
-    if is_live(session.store, run_id):
-        # Its runner takes in what is appended there.
-        append_lines(target.metrics, lines)
-    else:
-        _amend(session, run_id, lines)
+    writable(session, run_id)
+    add_logged(session.store, run_id, lines)
 
 
 def log_points(session: Session, run_id: str, points: Sequence[Sequence[Any]]) -> None:
@@ -167,31 +162,12 @@ def writable(session: Session, run_id: str) -> RunFiles:
     return live_files(session.store.folder, run_id)
 
 
-def _amend(session: Session, run_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Add to a run that has ended, which stays as it was but for that; whoever is killed in it leaves it whole."""
-    target = live_files(session.store.folder, run_id)
-    with explained(session.store.folder), locks.exclusive_here(target.change_lock):
-        append_lines(target.metrics, lines)
-        record = read_record(target)
-        totals = open_intake(session.store, run_id, target.metrics).close()
-        name = totals.tags.get(NAME_TAG) or record.name
-        record = replace(with_totals(record, totals), name=name, notices=record.notices)
-        _keep_record(session, target, record)
-
-
-def _keep_record(session: Session, target: RunFiles, record: RunRecord) -> None:
-    write_record(target, record)
-    with transaction(session.store.folder, session.store.connection) as connection:
-        index_record(connection, record)
-
-
 def note_artifacts(session: Session, run_id: str) -> None:
     """Have the record of a run that has ended list the artifacts that it has by now; others are listed at their end."""
     if run_id in session.open_runs or is_live(session.store, run_id):
         return
     target = live_files(session.store.folder, run_id)
-    with explained(session.store.folder), locks.exclusive_here(target.change_lock):
-        _keep_record(session, target, _with_artifacts(read_record(target), target))
+    change_record(session.store, run_id, lambda record: _with_artifacts(record, target))
 
 
 def _with_artifacts(record: RunRecord, target: RunFiles) -> RunRecord:

@@ -34,7 +34,8 @@ def absolute_uri(text: str, folder: Path) -> str:
 
 def shown_uri(uri: str) -> str:
     """The URI as it may be shown and recorded."""
-    return one_line(without_credentials(uri))
+    # Taken apart and put together again, some URIs without a host lose a slash.
+    return one_line(without_credentials(uri) if secrets_of(uri) else uri)
 
 
 def secrets_in(uri: str) -> list[str]:

@@ -12,36 +12,29 @@ from mlproj import locks
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text
 from mlproj.runs.changes import change_record
-from mlproj.runs.database import explained, transaction
+from mlproj.runs.database import explained
 from mlproj.runs.identifiers import id_from, is_run_id
-from mlproj.runs.index import index_record
 from mlproj.runs.layout import live_files, new_files
 from mlproj.runs.metric_lines import append_lines
-from mlproj.runs.record import (
-    EnvironmentRecord,
-    FileRecord,
-    OutputRecord,
-    RunRecord,
-    SourceRecord,
-    Status,
-    TrackingRecord,
-)
+from mlproj.runs.record import EnvironmentRecord, RunRecord, SourceRecord, Status, TrackingRecord
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of, load
 from mlproj.runs.times import time_text
 from mlproj.runs.totals import NAME_TAG
-from mlproj.runs.upkeep import read_anew
+from mlproj.runs.upkeep import index_anew
 from mlproj.text import did_you_mean, one_line
 from mlproj.tracking.mlflow_tags import OWN_ID, PARENT
 from mlproj.tracking.remote import receiving
 from mlproj.tracking.remote.exchange import Exchange, own_name
-from mlproj.tracking.remote.server import Server, asked
+from mlproj.tracking.remote.receiving import with_files
+from mlproj.tracking.remote.server import Server, ServerError, asked
 from mlproj.tracking.remote.state import Counterpart, keep_counterpart, read_counterpart
 from mlproj.version import __version__
 
 Told = Callable[[str], None]
 _PAGE = 1000
 _POINTS_A_LINE = 500
+_UNFINISHED = "without its artifacts"
 _KINDS = {"conda": "conda", "virtualenv": "virtualenv", "docker": "docker"}
 # What the record says elsewhere.
 _SAID_ELSEWHERE = (NAME_TAG, PARENT, OWN_ID, "mlflow.user", "mlflow.project.entryPoint")
@@ -108,12 +101,14 @@ def id_here(seen: Any) -> str:
 
 
 def _known(store: Store, server: Server, seen: Any) -> str | None:
-    """The fingerprint that a run was brought in with; empty for one of our own, ``None`` when it is not here."""
+    """The fingerprint that a run was brought in with; empty for one that began here, ``None`` when it is not here."""
     run_id = id_here(seen)
     if not files_of(store, run_id).record.exists():
         return None
     counterpart = read_counterpart(store, run_id, server.shown)
-    return (counterpart.seen or "") if counterpart is not None else ""
+    if counterpart is None:
+        return "" if OWN_ID in seen.data.tags else _UNFINISHED
+    return counterpart.seen or ""
 
 
 def _experiments(server: Server, name: str | None) -> list[Any]:
@@ -168,35 +163,38 @@ def _bring_in(
                 points = [[each.key, each.value, each.step, each.timestamp] for each in history]
                 shares = range(0, len(points), _POINTS_A_LINE)
                 append_lines(new.metrics, ({"points": points[at : at + _POINTS_A_LINE]} for at in shares))
-            fetched = receiving.fetch_artifacts(exchange, new.artifacts, new.uploads, told)
+            record = _record(server, seen, run_id, experiment, parent)
+            try:
+                fetched = receiving.fetch_artifacts(exchange, new.artifacts, new.uploads, told)
+            except ServerError as error:
+                # Another import tries again; what is known of the run is worth having.
+                fetched, counterpart.seen = [], _UNFINISHED
+                notice = f"its artifacts were not brought in: {one_line(error.message)}"
+                record = replace(record, notices=[notice])
             shutil.rmtree(new.uploads, ignore_errors=True)
             counterpart.files = {each.path: each.sha256 for each in fetched}
-            write_record(new, _record(server, seen, run_id, experiment, parent, fetched))
+            write_record(new, with_files(record, fetched) if fetched else record)
             new.folder.rename(files.folder)
     except BaseException:
         shutil.rmtree(new.folder, ignore_errors=True)
         raise
     finally:
         held.release()
-    _index(store, run_id)
+    index_anew(store, files, read_record(files))
     keep_counterpart(store, run_id, counterpart)
 
 
-def _index(store: Store, run_id: str) -> None:
-    files = files_of(store, run_id)
-    record = read_record(files)
-    read_anew(store, files, record)
-    with transaction(store.folder, store.connection) as connection:
-        index_record(connection, record)
-
-
 def _bring_up_to_date(server: Server, store: Store, seen: Any, run_id: str, told: Told) -> None:
-    counterpart = read_counterpart(store, run_id, server.shown)
-    assert counterpart is not None
+    experiment = load(store, run_id).experiment
+    counterpart = read_counterpart(store, run_id, server.shown) or _counterpart(server, seen, experiment)
     exchange = Exchange(server, store, run_id, counterpart)
     receiving.receive_logged(exchange, load(store, run_id))
-    receiving.receive_artifacts(exchange, told)
-    now = _record(server, seen, run_id, counterpart.experiment, None, [])
+    counterpart.seen = _fingerprint(seen)
+    try:
+        receiving.receive_artifacts(exchange, told)
+    except ServerError:
+        counterpart.seen = _UNFINISHED  # as its record says
+    now = _record(server, seen, run_id, experiment, None)
     change_record(
         store,
         run_id,
@@ -204,7 +202,6 @@ def _bring_up_to_date(server: Server, store: Store, seen: Any, run_id: str, told
             record, name=now.name, status=now.status, ended_at=now.ended_at, duration_s=now.duration_s, error=now.error
         ),
     )
-    counterpart.seen = _fingerprint(seen)
     keep_counterpart(store, run_id, counterpart)
 
 
@@ -229,9 +226,7 @@ def _fingerprint(seen: Any) -> str:
     )
 
 
-def _record(
-    server: Server, seen: Any, run_id: str, experiment: str, parent: str | None, fetched: list[FileRecord]
-) -> RunRecord:
+def _record(server: Server, seen: Any, run_id: str, experiment: str, parent: str | None) -> RunRecord:
     info, tags = seen.info, seen.data.tags
     source_name = tags.get("mlflow.source.name", "")
     commit = tags.get("mlflow.source.git.commit")
@@ -265,7 +260,6 @@ def _record(
             image=tags.get("mlflow.docker.image.uri"),
             managed_by="MLflow",
         ),
-        outputs=[OutputRecord("", "", "artifact", sum(each.size for each in fetched), fetched)] if fetched else [],
         parent=parent,
         datasets=receiving.datasets_of(seen),
         models=models,

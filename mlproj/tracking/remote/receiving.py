@@ -128,7 +128,7 @@ def receive_artifacts(exchange: Exchange, told: Callable[[str], None]) -> None:
         return
     keep_counterpart(exchange.store, exchange.run_id, exchange.counterpart)
     if not is_live(exchange.store, exchange.run_id):
-        change_record(exchange.store, exchange.run_id, lambda record: _with_files(record, fetched))
+        change_record(exchange.store, exchange.run_id, lambda record: with_files(record, fetched))
 
 
 def fetch_artifacts(
@@ -170,7 +170,8 @@ def listed_artifacts(server: Any, run_id: str) -> Iterator[tuple[str, int | None
                 yield entry.path, entry.file_size
 
 
-def _with_files(record: RunRecord, files: list[FileRecord]) -> RunRecord:
+def with_files(record: RunRecord, files: list[FileRecord]) -> RunRecord:
+    """The record of a run that has these files among what it logged itself."""
     own = next((each for each in record.outputs if not each.name), OutputRecord("", ""))
     kept = {each.path: each for each in (*own.files, *files)}
     added = replace(own, files=list(kept.values()), size=sum(each.size for each in kept.values()))

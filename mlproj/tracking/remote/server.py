@@ -25,6 +25,8 @@ _QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+# Folders such as `mlruns` are what many have, whatever MLflow thinks of them by now.
+_ALLOWED = {"MLFLOW_ALLOW_FILE_STORE": "true"}
 # MLflow's answers that are about what was asked: the same, asked again, is answered the same.
 _REFUSALS = frozenset(
     ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE",
@@ -71,7 +73,7 @@ def connect(uri: str) -> Server:
     """
     for name in _NOT_OURS:
         os.environ.pop(name, None)
-    for name, value in {**_PATIENCE, **_QUIET}.items():
+    for name, value in {**_PATIENCE, **_QUIET, **_ALLOWED}.items():
         os.environ.setdefault(name, value)
     # Where artifacts are is looked up by this, whatever the client was given.
     os.environ["MLFLOW_TRACKING_URI"] = uri
