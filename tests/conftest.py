@@ -23,7 +23,7 @@ from tests.docker_engine import (  # noqa: F401
     start_registry,
 )
 from tests.environments.conda_channel import conda_channel  # noqa: F401
-from tests.mlflow_server import guarded_server, mlflow_server, python_of, relay_to  # noqa: F401
+from tests.mlflow_server import guarded_server, mlflow_server, older_server, python_of, relay_to  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ REQUIREMENTS = {
     "2.22": ["mlflow-skinny==2.22.0", "opentelemetry-sdk<1.33", *_SCIENCE],
     "3": ["mlflow-skinny>=3.5", "xgboost-cpu", "skops", *_SCIENCE],
     "server": ["mlflow[auth]>=3.5", "psycopg2-binary"],
+    "older server": ["mlflow==2.22.0", "sqlalchemy<2.1", "opentelemetry-sdk<1.33", "setuptools<70"],
     "others": ["wandb", "comet_ml", "neptune", "setuptools<70"],
 }
 ADMIN = ("admin", "correct-horse-battery")
@@ -127,6 +128,14 @@ def mlflow_server(python_of: Callable[[str], Path], tmp_path_factory: pytest.Tem
     """A server on SQLite, one for all tests of this process."""
     folder = tmp_path_factory.mktemp("mlflow-server")
     server = start_server(python_of("server"), folder, f"sqlite:///{folder}/mlflow.db")
+    yield server
+    stop_server(server)
+
+
+@pytest.fixture
+def older_server(python_of: Callable[[str], Path], tmp_path: Path) -> Iterator[MlflowServer]:
+    """A server of MLflow before 3.0, which knows of no logged models."""
+    server = start_server(python_of("older server"), tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
     yield server
     stop_server(server)
 

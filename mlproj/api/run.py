@@ -53,7 +53,7 @@ from mlproj.text import one_line
 from mlproj.tracking.gateway.listener import JoinedRun
 from mlproj.tracking.metrics_file import append_points
 from mlproj.tracking.other_trackers import tracker_variables
-from mlproj.tracking.remote.address import secrets_in
+from mlproj.tracking.remote.address import credentials_of
 
 _STOPPED_BY_A_STEP = (
     "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"
@@ -81,7 +81,7 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             resolved = resolve_request(request, listener)
             uri = server_uri(request, resolved)
             if uri is not None:
-                resolved = replace(resolved, secrets=(*resolved.secrets, *secrets_in(uri)))
+                resolved = replace(resolved, secrets=(*resolved.secrets, *credentials_of(uri, os.environ)))
         except BaseException:
             stand_down(standby)
             raise

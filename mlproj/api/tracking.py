@@ -18,6 +18,7 @@ from mlproj.tracking.gateway.joining import URI, joined, on_server
 from mlproj.tracking.gateway.listener import LOOPBACK, Gateway, JoinedRun, close_gateway, open_gateway
 from mlproj.tracking.remote.address import absolute_uri, is_of_this_machine, shown_uri, uri_of
 from mlproj.tracking.remote.mirroring import Mirror, close_mirror, end_mirror, open_mirror, settle, wait_for_counterpart
+from mlproj.tracking.remote.state import Counterpart, keep_counterpart
 
 # How long a command waits for a server that is slow to make its run; then it joins the gateway.
 _PATIENCE_S = 20.0
@@ -34,6 +35,8 @@ class Tracking:
     """Whether the command's clients speak to the server themselves."""
     store_alone: bool = False
     """Whether no server was asked for, whatever the variables say."""
+    later: str | None = None
+    """The server, as it is shown, that is to be sent the run by `mlproj sync` alone."""
 
 
 def server_uri(request: RunRequest, resolved: Resolved) -> str | None:
@@ -88,9 +91,14 @@ def _has_client() -> bool:
 def begin_tracking(
     uri: str | None, request: RunRequest, resolved: Resolved, live: LiveRun, record: RunRecord, listener: Listener
 ) -> Tracking:
-    """Have a server told of a run that begins, while its environment is being made. Raises OSError."""
+    """Have a server told of a run that begins, while its environment is being made. Raises OSError, StoreError."""
     if uri is None:
         return Tracking(live, store_alone=request.tracking_uri == "")
+    if request.policy.offline and not is_of_this_machine(uri):
+        shown = shown_uri(uri)
+        keep_counterpart(live.store, live.id, Counterpart(shown, record.experiment))
+        listener.notice(f"{shown} is not told of the run, without a network: `mlproj sync {live.id[:12]}` does that")
+        return Tracking(live, later=shown)
     chosen = request.experiment is not None or resolved.loaded.manifest.tracking.experiment is not None
     experiment_id = None if chosen else os.environ.get("MLFLOW_EXPERIMENT_ID") or None
     return Tracking(
@@ -103,7 +111,7 @@ def meet_server(tracking: Tracking, record: RunRecord, listener: Listener) -> Ru
     """The run's record with its counterpart on the server, where the server has made one in time."""
     mirror = tracking.mirror
     if mirror is None:
-        return record
+        return record if tracking.later is None else replace(record, tracking=TrackingRecord(tracking.later))
     found = wait_for_counterpart(mirror, _PATIENCE_S)
     if found is None:
         trouble = mirror.trouble or f"{mirror.shown} has not answered yet"
@@ -130,7 +138,7 @@ def open_to_clients(
         tracking.direct = met and (reach is None or not is_of_this_machine(mirror.uri))
         if tracking.direct:
             return
-    elif uri_of(variables) is not None and not tracking.store_alone:
+    elif uri_of(variables) is not None and not tracking.store_alone and tracking.later is None:
         return
     try:
         tracking.gateway = open_gateway(joined_run, reach)

@@ -16,6 +16,7 @@ import pytest
 
 from mlproj.runs.store import open_store
 from mlproj.tracking.remote.state import unsent
+from tests.docker_engine import PYTHON_IMAGE
 from tests.mlflow_server import ADMIN, MlflowServer, Relay
 
 # What a script does that knows of no server: it leaves metrics, parameters, tags and files by mlproj's own means.
@@ -164,6 +165,19 @@ def test_a_client_in_the_run_speaks_to_the_server_itself(
     assert again.returncode == 0, again.stderr
     assert shown(mlproj)["metrics"] == record["metrics"]
     assert len(history(mlflow_server, record, "loss")) == 50
+
+
+def test_an_older_server(script: Any, mlproj: Any, older_server: MlflowServer, python_of: Any) -> None:
+    folder = script(CLIENT + LOGS, python_of("2.22"))
+    done = mlproj("run", folder, "--tracking-uri", older_server.uri)
+    assert done.returncode == 0, done.stderr
+    record = shown(mlproj)
+    assert record["tracking"]["sent"], done.stderr
+    kept = {each["path"] for output in record["outputs"] for each in output["files"]}
+    assert {"notes/one.txt", "model/weights.txt"} <= kept
+    assert history(older_server, record, "loss") == LOSS
+    elsewhere = {"MLPROJ_HOME": str(folder.parent / "elsewhere")}
+    assert mlproj("import-mlflow", older_server.uri, env=elsewhere).stdout.startswith("2 new runs")
 
 
 def test_what_is_logged_is_there_while_the_run_goes_on(
@@ -432,3 +446,37 @@ def test_a_run_within_a_run_is_its_child_there_too(script: Any, mlproj: Any, mlf
     outer = shown(mlproj)
     (child,) = json.loads(mlproj("runs", "--filter", f"parent = {outer['id']}", "--json").stdout)
     assert there(mlflow_server, child).data.tags["mlflow.parentRunId"] == outer["tracking"]["run_id"]
+
+
+def test_without_a_network_it_is_sent_later(script: Any, mlproj: Any, mlflow_server: MlflowServer) -> None:
+    # A name of its own, so that it is no server of this machine.
+    uri = mlflow_server.uri.replace("127.0.0.1", "127-0-0-1.example")
+    done = mlproj("run", script(LOGS), "--offline", "--tracking-uri", uri)
+    assert done.returncode == 0
+    assert f"{uri} is not told of the run" in done.stderr
+    record = shown(mlproj)
+    assert record["tracking"] == {"uri": uri, "experiment_id": None, "run_id": None, "sent": False}
+    assert mlproj("sync", "@last", env=HASTY).returncode == 125
+    assert mlproj("export-mlflow", mlflow_server.uri, "@last").returncode == 0
+
+
+def test_in_a_container_by_its_own_address(project: Any, mlproj: Any, mlflow_server: MlflowServer, engine: Any) -> None:
+    folder = project(
+        f"environment: {{docker: {{image: '{PYTHON_IMAGE}'}}}}\nentry_points: {{main: {{command: [python3, s.py]}}}}\n",
+        {"s.py": PLAIN + LOGS + "print(os.environ['MLFLOW_TRACKING_URI'])\n"},
+    )
+    assert engine is not None
+    done = mlproj("run", folder, "--tracking-uri", mlflow_server.uri)
+    assert done.returncode == 0, done.stderr
+    # What is on loopback here is not there.
+    assert done.stdout.startswith("http://host.docker.internal:")
+    record = shown(mlproj)
+    assert record["tracking"]["sent"], done.stderr
+    assert history(mlflow_server, record, "loss") == LOSS
+
+
+def test_a_password_that_is_printed_is_masked_in_the_log(script: Any, mlproj: Any) -> None:
+    body = "print(os.environ['MLFLOW_TRACKING_PASSWORD'])\n"
+    variables = {**HASTY, "MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "not-to-be-kept"}
+    assert mlproj("run", script(body), "--tracking-uri", "http://127.0.0.1:1", env=variables).returncode == 0
+    assert "not-to-be-kept" not in mlproj("logs", "@last").stdout

@@ -38,9 +38,10 @@ def shown_uri(uri: str) -> str:
     return one_line(without_credentials(uri) if secrets_of(uri) else uri)
 
 
-def secrets_in(uri: str) -> list[str]:
-    """The credentials that a URI carries."""
-    return secrets_of(uri)
+def credentials_of(uri: str, variables: Mapping[str, str]) -> list[str]:
+    """What may not be recorded of how a server knows its users: in its URI, and in MLflow's variables."""
+    named = (variables.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"))
+    return [*secrets_of(uri), *(each for each in named if each)]
 
 
 def is_of_this_machine(uri: str) -> bool:

@@ -19,15 +19,17 @@ from typing import Any, TextIO
 
 from mlproj import locks
 from mlproj.errors import MlprojError
-from mlproj.runs.store import Store, open_store
-from mlproj.tracking.remote import receiving
+from mlproj.runs.store import Store, load, open_store
+from mlproj.tracking.remote import receiving, sending
 from mlproj.tracking.remote.children import receive_children
 from mlproj.tracking.remote.exchange import Exchange, experiment_name_of, meet, own_name
 from mlproj.tracking.remote.server import Server, connect
 from mlproj.tracking.remote.state import Counterpart, keep_counterpart, lock_path
-from mlproj.tracking.remote.sync import complete, exchange_logged
+from mlproj.tracking.remote.sync import complete
 
 _EVERY_S = 1.0
+# Nobody waits for what comes from there before the end of the command.
+_RECEIVE_EVERY_S = 5.0
 _LONGEST_WAIT_S = 30.0
 # Bringing the two sides together may take this share of the time at most.
 _SHARE = 0.1
@@ -75,7 +77,7 @@ def _mirror(plan: dict[str, Any], orders: queue.Queue[str], answers: TextIO) -> 
     counterpart = Counterpart(server.shown, plan["experiment"], plan["experiment_id"])
     keep_counterpart(store, run_id, counterpart)
     exchange: Exchange | None = None
-    wait_s, trouble = 0.0, ""
+    wait_s, receive_at, trouble = 0.0, 0.0, ""
     while True:
         order = _next(orders, wait_s)
         began = time.monotonic()
@@ -88,7 +90,10 @@ def _mirror(plan: dict[str, Any], orders: queue.Queue[str], answers: TextIO) -> 
                 complete(exchange, told)
                 _say(answers, ended=True)
                 return
-            exchange_logged(exchange)
+            if order == "settle" or began >= receive_at:
+                receiving.receive_logged(exchange, load(store, run_id))
+                receive_at = time.monotonic() + _RECEIVE_EVERY_S
+            sending.send_logged(exchange, load(store, run_id))
             if order == "settle":
                 receiving.receive_artifacts(exchange, told)
                 receive_children(exchange, told)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlproj.runs.record import DatasetRecord, FileRecord, ModelRecord, OutputRec
 from mlproj.runs.store import files_of, is_live
 from mlproj.tracking.mlflow_tags import OWN_ID, PARENT, tags_of_origin
 from mlproj.tracking.remote.exchange import Exchange, identity, identity_of
-from mlproj.tracking.remote.server import asked
+from mlproj.tracking.remote.server import Server, ServerError, asked
 from mlproj.tracking.remote.state import keep_counterpart
 
 _POINTS_A_LINE = 500
@@ -136,7 +137,8 @@ def fetch_artifacts(
 ) -> list[FileRecord]:
     """Fetch a counterpart's artifacts into a folder that has them not yet; gives those fetched."""
     fetched = []
-    for path, size in listed_artifacts(exchange.server, exchange.there):
+    kept = _kept_artifacts(exchange)
+    for path, size in _listed(exchange.server, kept):
         target = artifacts / path
         if os.path.lexists(target) and (size is None or target.lstat().st_size == size):
             continue
@@ -145,21 +147,48 @@ def fetch_artifacts(
         place.mkdir(parents=True, exist_ok=True)
         try:
             with asked(exchange.server.uri):
-                got = Path(exchange.server.client.download_artifacts(exchange.there, path, str(place)))
+                got = Path(kept.fetch(path, str(place)))
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(got, target)  # noqa: PTH105
+            os.replace(got, target)  # noqa: PTH105  where a folder is in the way its error says so
         finally:
             shutil.rmtree(place, ignore_errors=True)
         fetched.append(FileRecord(path, target.stat().st_size, sha256_of_file(target)))
     return fetched
 
 
-def listed_artifacts(server: Any, run_id: str) -> Iterator[tuple[str, int | None]]:
-    """Path and size of each artifact of a run on a server. None leads elsewhere. Raises ServerError."""
+@dataclass(frozen=True)
+class _KeptArtifacts:
+    """How a run's artifacts on a server are listed, below a path, and fetched, into a folder."""
+
+    listed: Callable[[str | None], Iterable[Any]]
+    fetch: Callable[[str, str], str]
+
+
+def _kept_artifacts(exchange: Exchange) -> _KeptArtifacts:
+    client, run_id, uri = exchange.server.client, exchange.there, exchange.server.uri
+    if not hasattr(client, "search_logged_models"):
+        return _KeptArtifacts(partial(client.list_artifacts, run_id), partial(client.download_artifacts, run_id))
+    try:
+        # A client since 3.0 looks through these as well, which a server before that has not heard of.
+        with asked(uri):
+            client.search_logged_models(experiment_ids=[exchange.counterpart.experiment_id], max_results=1)
+    except ServerError as error:
+        if error.status != 404:
+            raise
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with asked(uri):
+            kept = get_artifact_repository(client.get_run(run_id).info.artifact_uri)
+        return _KeptArtifacts(kept.list_artifacts, kept.download_artifacts)
+    return _KeptArtifacts(partial(client.list_artifacts, run_id), partial(client.download_artifacts, run_id))
+
+
+def _listed(server: Server, kept: _KeptArtifacts) -> Iterator[tuple[str, int | None]]:
+    """Path and size of each artifact. None leads elsewhere. Raises ServerError."""
     folders: list[str | None] = [None]
     while folders:
         with asked(server.uri):
-            entries = server.client.list_artifacts(run_id, folders.pop())
+            entries = kept.listed(folders.pop())
         for entry in entries:
             parts = entry.path.split("/")
             if entry.path.startswith("/") or any(each in ("", ".", "..") for each in parts):

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlproj.errors import MlprojError
 from mlproj.text import one_line
-from mlproj.tracking.remote.address import secrets_in, shown_uri
+from mlproj.tracking.remote.address import credentials_of, shown_uri
 
 MISSING = "`pip install 'mlproj[mlflow]'` where mlproj is installed has MLflow's client"
 _LONGEST_MESSAGE = 300
@@ -37,12 +37,16 @@ _REFUSALS = frozenset(
 class ServerError(MlprojError):
     """A tracking server could not be reached, or did not do what it was asked.
 
-    ``refusal`` is MLflow's code when the answer is about what was asked, and would be the same again.
+    ``refusal`` is MLflow's code when the answer is about what was asked, and would be the same again; ``status``
+    is that of the HTTP answer, where it is known.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None, refusal: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, refusal: str | None = None, status: int | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.refusal = refusal
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,9 @@ def asked(uri: str) -> Iterator[None]:
         code = getattr(error, "error_code", None)
         status = _http_status(str(error))
         refused = code in _REFUSALS and status not in (401, 403, 404, 408, 429) and (status or 0) < 500
-        raise ServerError(
-            f"{shown_uri(uri)}: {_message(error, uri)}", hint=_hint(status), refusal=code if refused else None
-        ) from error
+        message = f"{shown_uri(uri)}: {_message(error, uri)}"
+        refusal = code if refused else None
+        raise ServerError(message, hint=_hint(status), refusal=refusal, status=status) from error
 
 
 def _http_status(text: str) -> int | None:
@@ -122,10 +126,8 @@ def _hint(status: int | None) -> str | None:
 
 def _message(error: Exception, uri: str) -> str:
     text = str(error) or type(error).__name__
-    for secret in secrets_in(uri):
+    for secret in credentials_of(uri, os.environ):
         text = text.replace(secret, "***")
-    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
-        text = text.replace(os.environ.get(name) or "\0", "***")
     text = re.sub(r"//[^/\s@]*@", "//", one_line(text))
     # What urllib3 says is nested: the last cause is what people read.
     if found := re.search(r"Caused by \w+\((.*)\)\)", text):

@@ -21,12 +21,6 @@ from mlproj.tracking.remote.state import Counterpart, keep_counterpart, lock_pat
 Told = Callable[[str], None]
 
 
-def exchange_logged(exchange: Exchange) -> None:
-    """Send and bring in what is logged by now. Raises ServerError, StoreError."""
-    receiving.receive_logged(exchange, load(exchange.store, exchange.run_id))
-    sending.send_logged(exchange, load(exchange.store, exchange.run_id))
-
-
 def synchronise(server: Server, store: Store, run_id: str, experiment: str, told: Told) -> Counterpart:
     """Have the server and the store hold the same of a run that has ended, and of its children; ``told`` hears of it.
 
