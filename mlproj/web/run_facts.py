@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from mlproj.runs.record import RunRecord, SourceRecord
 
+# What stands for a value in the command line of a record.
+LEFT_OUT = "…"
 _COMMIT = re.compile("[0-9a-f]{7,64}")
 _REPOSITORY = re.compile(r"(?:[\w.~-]+/)+[\w.~-]+", re.ASCII)
 _SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([\w.-]+)(?::\d+(?=/))?[:/](.+)", re.ASCII)
@@ -65,15 +68,28 @@ def _type_of(value: Any) -> str:
 
 def command_again(record: RunRecord) -> str | None:
     """The command line that runs it again, from any folder; ``None`` for a run that no command line began."""
-    words = _words(record)
+    words = [_with_value(record, word) for word in _words(record)]
     if len(words) < 2:
         return None
     project = words[2] if len(words) > 2 and not words[2].startswith("-") else None
     if project is None:
-        return f"cd {shlex.quote(record.source.path)} && {record.command_line}"
+        return f"cd {shlex.quote(record.source.path)} && {shlex.join(words)}"
     if "://" in project or re.match(r"[\w.-]+@[\w.-]+:", project) or not record.source.path:
-        return record.command_line
+        return shlex.join(words)
     return shlex.join([*words[:2], record.source.path, *words[3:]])
+
+
+def _with_value(record: RunRecord, word: str) -> str:
+    """A word of the command line with the parameter's value, which the record's command line leaves out, in it.
+
+    That of a secret stays left out: no record has it.
+    """
+    name, equals, value = word.partition("=")
+    known = name.removeprefix("-P").removeprefix("--param=")
+    if not equals or value != LEFT_OUT or known not in record.parameters:
+        return word
+    given = record.parameters[known]
+    return f"{name}={given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)}"
 
 
 def commit_address(source: SourceRecord) -> str | None:

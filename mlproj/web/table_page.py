@@ -30,6 +30,13 @@ _ATTRIBUTES = (
     "parent", "source.branch", "source.commit", "source.dirty", "environment.kind", "environment.key",
     "resources.max_memory_bytes",
 )  # fmt: skip
+_LABELS = {
+    "started_at": "Started", "ended_at": "Ended", "duration_s": "Took", "project": "Project",
+    "experiment": "Experiment",
+    "entry_point": "Entry point", "user": "User", "host": "Host", "exit_status": "Exit", "parent": "Parent",
+    "source.branch": "Branch", "source.commit": "Commit", "source.dirty": "Changed", "environment.kind": "Environment",
+    "environment.key": "Environment key", "resources.max_memory_bytes": "Memory",
+}  # fmt: skip
 _GROUPABLE = ("status", "project", "experiment", "entry_point", "user", "host", "source.branch", "source.commit")
 
 
@@ -195,8 +202,8 @@ def _heading(state: TableState, column: Column, numeric: bool, pinned: bool) -> 
     key = order_text(column)
     # Up, then down, then as it was.
     following = {key: f"-{key}", f"-{key}": ""}.get(state.order_by, key)
-    how = {key: "ascending", f"-{key}": "descending"}.get(state.order_by, "")
-    label = column.name if column.section != "curve" else f"{column.name} ∿"
+    how = {key: "ascending", f"-{key}": "descending"}.get(state.order_by, "") if column.section != "curve" else ""
+    label = {"curve": f"{column.name} ∿", "": _LABELS.get(column.name, column.name)}.get(column.section, column.name)
     return Heading(column, label, state.but(order_by=following).address, how, numeric, pinned)
 
 

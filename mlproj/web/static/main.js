@@ -19,6 +19,10 @@ export const typing = (event) =>
   event.ctrlKey || event.metaKey || event.altKey ||
   event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]") !== null;
 
+// On a phone the side would be all that is seen.
+const side = document.querySelector(".side-fold");
+if (side && matchMedia("(max-width: 860px)").matches) side.open = false;
+
 dress();
 setInterval(dress, 1000);
 document.addEventListener("htmx:load", () => dress());

@@ -23,12 +23,28 @@ function show() {
     compare.hidden = picked.size < 2;
     compare.href = address();
   }
+  pin();
   const column = table()?.dataset.column;
   const filter = document.getElementById("filter");
   filter?.toggleAttribute("aria-invalid", false);
   if (filter && column) {
     filter.setAttribute("aria-invalid", "true");
     filter.setAttribute("aria-describedby", "filter-problem");
+  }
+}
+
+// Pinned columns stay where they are while the others scroll: each begins where those before it end.
+function pin() {
+  const narrow = matchMedia("(max-width: 860px)").matches;
+  for (const row of document.querySelectorAll("#table .runs tr")) {
+    let left = 0;
+    const stuck = [...row.children].filter((cell, index) => index < 2 || cell.classList.contains("pinned"));
+    if (row.classList.contains("group") || row.classList.contains("more")) continue;
+    for (const cell of stuck) {
+      cell.style.left = narrow ? "" : `${left}px`;
+      left += cell.getBoundingClientRect().width;
+      cell.classList.toggle("last", cell === stuck.at(-1) && stuck.length > 2);
+    }
   }
 }
 
@@ -59,6 +75,18 @@ document.addEventListener("change", (event) => {
     toggle(box.value);
   } else if (box.name === "group" || box.name === "constant") {
     box.form.requestSubmit();
+  }
+});
+
+// What is selected on other pages of the table is meant too.
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "selection") return;
+  const here = new Set(rows().map((row) => row.dataset.run));
+  for (const id of picked) {
+    if (here.has(id)) continue;
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name: "run", value: id });
+    event.target.append(field);
   }
 });
 
