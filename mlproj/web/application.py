@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -29,12 +29,12 @@ from mlproj.web.stores import Site
 from mlproj.web.table_page import runs_page
 
 _LARGEST_FORM = 1 << 20
+_MOST_FIELDS = 5000
 _CRASH_FILE = "ui-crash.txt"
 _TITLES = {
     400: "This cannot be", 401: "A token is asked for", 403: "Not allowed", 404: "Not found", 405: "Not allowed",
     421: "Another name", 503: "The store cannot be read",
 }  # fmt: skip
-Form = Mapping[str, Sequence[str]]
 Page = Callable[[Site, Request], Response]
 
 
@@ -84,11 +84,11 @@ def _form(site: Site) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         async def changed() -> Response:
             _check_length(request)
-            fields: dict[str, list[str]] = {}
-            async with request.form(max_files=0, max_fields=5000) as form:
-                for name, value in form.multi_items():
-                    if not isinstance(value, UploadFile):
-                        fields.setdefault(name, []).append(value)
+            text = (await request.body()).decode("utf-8", "replace")
+            try:
+                fields = parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+            except ValueError:
+                raise PageError(413, "That is more than is taken here.") from None
             return await run_in_threadpool(change_by_form, site, request, fields)
 
         return await _guarded(site, request, changed)

@@ -222,5 +222,3 @@ def page(browser: Any) -> Iterator[Any]:
     yield opened
     context.close()
     assert faults == []
-
-
