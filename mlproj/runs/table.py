@@ -14,6 +14,7 @@ from mlproj.runs.store import Store
 
 SECTIONS = ("params", "metrics", "tags")
 _LOOKED_AT = 2000
+_MOST_SPREAD = 10_000
 _ROW = ", ".join(f"runs.{attribute.column}" for attribute in ATTRIBUTES.values())
 
 
@@ -266,17 +267,19 @@ def runs_of_group(
     return [found[number] for number in numbers if number in found]
 
 
-def spreads_of(store: Store, selection: Selection, key: Column, metric: str) -> dict[str | None, Spread]:
-    """How a metric is spread within each group, by the group's value."""
+def spreads_of(
+    store: Store, selection: Selection, key: Column, metrics: Sequence[str]
+) -> dict[tuple[str | None, str], Spread]:
+    """How metrics are spread within each group, by group and metric; of very many runs, in the newest."""
     value, join, join_values = _grouping(key)
     condition, values = _condition(selection)
-    statement = (
-        f"SELECT {value} AS grouped_by, avg(spread.value), min(spread.value), max(spread.value), count(spread.value) "  # noqa: S608
-        f"FROM runs JOIN metrics AS spread ON spread.run = runs.number AND spread.name = ? {join} "
-        f"WHERE {condition} AND spread.value IS NOT NULL GROUP BY grouped_by"
-    )
-    rows = _of_runs(store, statement, [metric, *join_values, *values])
-    return {None if row[0] is None else str(row[0]): Spread(*row[1:]) for row in rows}
+    statement = f"""WITH newest AS (SELECT runs.number, {value} AS grouped_by FROM runs {join} WHERE {condition}
+            ORDER BY runs.id DESC LIMIT {_MOST_SPREAD})
+        SELECT newest.grouped_by, spread.name, avg(spread.value), min(spread.value), max(spread.value), count(*)
+        FROM newest CROSS JOIN metrics AS spread ON spread.run = newest.number
+        WHERE spread.name IN ({_marks(metrics)}) AND spread.value IS NOT NULL GROUP BY 1, 2"""  # noqa: S608
+    rows = _of_runs(store, statement, [*join_values, *values, *metrics])
+    return {(None if row[0] is None else str(row[0]), row[1]): Spread(*row[2:]) for row in rows}
 
 
 def _grouping(key: Column) -> tuple[str, str, list[object]]:

@@ -99,7 +99,9 @@ def runs_page(site: Site, request: Request) -> Response:
             return page(
                 site, "runs.html", state=state, model=TableModel(), version="", title="Runs", **_side(None, state)
             )
-        model, status = _guarded(store, state)
+        side = _side(store, state)
+        everything = sum(count for _, count, _ in side["projects"])
+        model, status = _guarded(store, state, everything)
         version = hashlib.sha256(repr((state, model)).encode()).hexdigest()[:16]
         if request.headers.get("x-seen") == version:
             return Response(status_code=204)
@@ -114,7 +116,7 @@ def runs_page(site: Site, request: Request) -> Response:
             title="Runs",
             offered=offered,
             groupable=[*_GROUPABLE, *(f"params.{name}" for name in offered["params"]), *_tag_keys(offered["tags"])],
-            **_side(store, state),
+            **side,
         )
         # A form sends its empty fields as well; the address shown has none of them.
         answer.headers["HX-Push-Url"] = state.address
@@ -125,12 +127,11 @@ def _tag_keys(names: Sequence[str]) -> list[str]:
     return [f"tags.{name}" for name in names]
 
 
-def _guarded(store: Store, state: TableState) -> tuple[TableModel, int]:
+def _guarded(store: Store, state: TableState, everything: int) -> tuple[TableModel, int]:
     try:
-        return _model(store, state), 200
+        return _model(store, state, everything), 200
     except UsageError as error:
         found = re.match(r"column (\d+)", error.message)
-        everything = sum(count for _, count in table.tally(store, "project"))
         problem = TableModel(
             everything=everything,
             problem=error.message,
@@ -147,7 +148,6 @@ def _side(store: Store | None, state: TableState) -> dict[str, Any]:
         return [
             (name, count, state.but(**{attribute: name}, opened=()).address)
             for name, count in table.tally(store, attribute, trashed=state.trashed)
-            if name
         ]
 
     return {"experiments": entries("experiment"), "projects": entries("project")}
@@ -158,9 +158,9 @@ def _offered(store: Store, model: TableModel) -> dict[str, list[str]]:
     return {"attributes": list(_ATTRIBUTES), **names, "shown": [each.column.key for each in model.headings]}
 
 
-def _model(store: Store, state: TableState) -> TableModel:
-    total = table.count_runs(store, state.selection)
-    everything = sum(count for _, count in table.tally(store, "project", trashed=state.trashed))
+def _model(store: Store, state: TableState, everything: int) -> TableModel:
+    narrowed = state.filter_text or state.experiment or state.project
+    total = table.count_runs(store, state.selection) if narrowed else everything
     hints = unknown_names(store, state.filter_text) if not total and state.filter_text else []
     first_runs = table.page_of_runs(store, state.selection, (state.page - 1) * PAGE, PAGE)
     columns = list(state.columns) or _telling(store, first_runs)
@@ -233,7 +233,7 @@ def _rows(store: Store, runs: Sequence[TableRun], columns: Sequence[Column]) -> 
 
 def _groups(store: Store, state: TableState, key: Column, columns: Sequence[Column]) -> list[RowOfGroup]:
     metrics = [column.name for column in columns if column.section == "metrics"]
-    spreads = {name: table.spreads_of(store, state.selection, key, name) for name in metrics}
+    spreads = table.spreads_of(store, state.selection, key, metrics)
     found = []
     for group in table.groups_of(store, state.selection, key, (state.page - 1) * GROUPS, GROUPS):
         mark = "" if group.value is None else f"={group.value}"
@@ -245,7 +245,7 @@ def _groups(store: Store, state: TableState, key: Column, columns: Sequence[Colu
             runs = table.runs_of_group(store, state.selection, key, group.value, 0, _MOST_IN_A_GROUP)
             rows = _rows(store, runs, columns)
         only = state.but(group=None, opened=(), filter_text=_narrowed(state.filter_text, key, group.value))
-        own = [spreads[column.name].get(group.value) if column.section == "metrics" else None for column in columns]
+        own = [spreads.get((group.value, column.name)) if column.section == "metrics" else None for column in columns]
         found.append(RowOfGroup(group, opened, toggled.address, only.address, own, rows))
     return found
 

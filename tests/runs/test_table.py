@@ -109,7 +109,7 @@ def test_groups_and_how_a_metric_is_spread_in_them(store: Store, record: Record)
     key = Column("params", "solver")
     groups = table.groups_of(store, Selection(), key, 0, 9)
     assert [(group.value, group.runs) for group in groups] == [("sgd", 2), (None, 1), ("adam", 1)]
-    spread = table.spreads_of(store, Selection(), key, "loss")["sgd"]
+    spread = table.spreads_of(store, Selection(), key, ["loss"])["sgd", "loss"]
     assert (spread.mean, spread.lowest, spread.highest, spread.runs) == (2.0, 1.0, 3.0, 2)
     assert len(table.runs_of_group(store, Selection(), key, "sgd", 0, 1)) == 1
     assert len(table.runs_of_group(store, Selection(), key, None, 0, 9)) == 1
