@@ -82,6 +82,7 @@ def generate(folder: Path, count: int) -> str:
 FILTER = "metrics.metric3 < 0.2 and params.param5 > 0.5 and status = finished"
 MLFLOW_FILTER = "metrics.metric3 < 0.2 and params.param5 LIKE '0.%' and attributes.status = 'FINISHED'"
 MOST_S, PAGE_BYTES = 0.3, 300_000
+GIVEN_UP_S = 60
 
 
 def free_port() -> int:
@@ -243,15 +244,25 @@ def theirs(python: str, address: str, newest: str) -> dict[str, float]:
         return {"experiment_ids": ["1"], "filter": filter_text, "max_results": 100, "order_by": [order]}
 
     curve = f"/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?run_ids={newest}&metric_key=loss&max_results=320"
-    with process(words, port) as connection:
-        return {
-            "first table": median(lambda: asked(connection, search, body()), 3),
-            "filter": median(lambda: asked(connection, search, body(MLFLOW_FILTER)), 3),
-            "filter that few answer": median(lambda: asked(connection, search, body("metrics.metric3 < 0.003")), 3),
-            "sort by a metric": median(lambda: asked(connection, search, body("", "metrics.metric3 DESC")), 3),
-            "filter and sort": median(lambda: asked(connection, search, body(MLFLOW_FILTER, "metrics.metric7 ASC")), 3),
-            "1 M points": median(lambda: asked(connection, curve), 1),
-        }
+    questions = {
+        "first table": (search, body()),
+        "sort by a metric": (search, body("", "metrics.metric3 DESC")),
+        "filter": (search, body(MLFLOW_FILTER)),
+        "filter that few answer": (search, body("metrics.metric3 < 0.003")),
+        "1 M points": (curve, None),
+    }
+    figures = {}
+    for what, (question, sent) in questions.items():
+        # One that is given up on goes on in the server: each has a server of its own.
+        with process(words, port) as connection:
+            connection.sock.settimeout(GIVEN_UP_S)
+            began = time.perf_counter()
+            try:
+                asked(connection, question, sent)
+            except TimeoutError:
+                print(f"mlflow ui: {what}: given up on")
+            figures[what] = time.perf_counter() - began
+    return figures
 
 
 def main() -> None:

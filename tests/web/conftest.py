@@ -54,7 +54,7 @@ artifacts = pathlib.Path(os.environ["MLPROJ_ARTIFACTS"])
 (artifacts / "plots").mkdir()
 (artifacts / "plots" / "curve.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0 9 9"/></svg>')
 pathlib.Path("model").mkdir(exist_ok=True)
-pathlib.Path("model/weights.bin").write_bytes(os.urandom(100))
+pathlib.Path("model/weights.bin").write_bytes(bytes(range(256)))
 """
 # What goes on until it is told to end: by a file, so that no test waits for the clock.
 WATCHED = r"""
