@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from mlproj.runs.database import explained
 from mlproj.runs.index import number_of, plain
@@ -72,8 +73,7 @@ def curve_points(
     bound = [*values, *(each for each in bounds.values() if each is not None)]
     with explained(store.folder):
         # Points come in the order of time nearly always, so that shares of the steps, which have an index, will do.
-        statement = f"SELECT count(*), min(step), max(step) FROM metric_points WHERE {looked_at}"  # noqa: S608
-        total, begin, end = store.connection.execute(statement, bound).fetchone()
+        total, begin, end = _extent(store, values, looked_at, bound)
         if total <= most:
             statement = f"SELECT step, at_ms, value FROM metric_points WHERE {looked_at} ORDER BY step, rowid"  # noqa: S608
             points = store.connection.execute(statement, bound).fetchall()
@@ -102,3 +102,20 @@ def curve_points(
         min(known, default=None),
         max(known, default=None),
     )
+
+
+def _extent(store: Store, values: list[Any], looked_at: str, bound: list[Any]) -> tuple[int, int, int]:
+    """How many points there are to look at, and the first and the last of their steps."""
+    if len(bound) > len(values):
+        statement = f"SELECT count(*), min(step), max(step) FROM metric_points WHERE {looked_at}"  # noqa: S608
+        found: tuple[int, int, int] = store.connection.execute(statement, bound).fetchone()
+        return found
+    # Of a whole curve the ends are those of its index, and how many points it has is known: none has to be read.
+    ends = [
+        store.connection.execute(f"SELECT {end}(step) FROM metric_points WHERE {looked_at}", values).fetchone()[0]  # noqa: S608
+        for end in ("min", "max")
+    ]
+    if ends[0] is None:
+        return 0, 0, 0
+    points = store.connection.execute("SELECT points FROM metrics WHERE run = ? AND name = ?", values).fetchone()
+    return points[0] if points else 0, ends[0], ends[1]

@@ -68,7 +68,6 @@ class Group:
 
     value: str | None
     runs: int
-    newest: str
 
 
 @dataclass(frozen=True)
@@ -243,11 +242,11 @@ def groups_of(store: Store, selection: Selection, key: Column, first: int, most:
     value, join, join_values = _grouping(key)
     condition, values = _condition(selection)
     statement = (
-        f"SELECT {value} AS grouped_by, count(*), max(runs.id) FROM runs {join} WHERE {condition} "  # noqa: S608
+        f"SELECT {value} AS grouped_by, count(*) FROM runs {join} WHERE {condition} "  # noqa: S608
         "GROUP BY grouped_by ORDER BY count(*) DESC, grouped_by LIMIT ? OFFSET ?"
     )
     rows = _of_runs(store, statement, [*join_values, *values, most, first])
-    return [Group(None if row[0] is None else str(row[0]), row[1], row[2]) for row in rows]
+    return [Group(None if row[0] is None else str(row[0]), row[1]) for row in rows]
 
 
 def runs_of_group(
