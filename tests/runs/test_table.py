@@ -149,3 +149,10 @@ def test_a_sparkline_of_a_long_curve_looks_few_points_up(store: Store, record: R
     values = table.sampled_curves(store, runs, "loss")[runs[0].number]
     assert len(values) == 40
     assert (values[0], values[-1]) == (0.0, 4999.0)
+
+
+def test_counting_reads_no_run(store: Store) -> None:
+    for attribute in ("experiment", "project"):
+        statement = f"SELECT {attribute}, count(*) FROM runs WHERE deleted_at IS NULL GROUP BY {attribute}"
+        plan = store.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+        assert [f"USING INDEX runs_by_{attribute}" in step[3] for step in plan] == [True]
