@@ -236,8 +236,7 @@ def mlflow_store(python: str, database: Path, ours_database: Path, newest: str) 
 
 def theirs(python: str, address: str, newest: str) -> dict[str, float]:
     """What `mlflow ui` takes for what its pages ask of it: the first 100 runs, and a curve thinned to 320 points."""
-    port = free_port()
-    words = [python, "-m", "mlflow", "ui", "--backend-store-uri", address, "--port", str(port), "--workers", "1"]
+    words = [python, "-m", "mlflow", "ui", "--backend-store-uri", address, "--workers", "1", "--port"]
     search = "/ajax-api/2.0/mlflow/runs/search"
 
     def body(filter_text: str = "", order: str = "attributes.start_time DESC") -> dict[str, object]:
@@ -254,7 +253,8 @@ def theirs(python: str, address: str, newest: str) -> dict[str, float]:
     figures = {}
     for what, (question, sent) in questions.items():
         # One that is given up on goes on in the server: each has a server of its own.
-        with process(words, port) as connection:
+        port = free_port()
+        with process([*words, str(port)], port) as connection:
             connection.sock.settimeout(GIVEN_UP_S)
             began = time.perf_counter()
             try:

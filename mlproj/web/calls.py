@@ -16,13 +16,14 @@ from mlproj.runs.compare import compare
 from mlproj.runs.curve_points import curve_points, metric_summaries
 from mlproj.runs.experiments import experiments
 from mlproj.runs.find import find
+from mlproj.runs.index import plain
 from mlproj.runs.query import known_names
 from mlproj.runs.record import to_json
 from mlproj.runs.samples import read_samples
 from mlproj.runs.store import Store, files_of
 from mlproj.runs.table import Column, Selection
 from mlproj.runs.times import seconds_of
-from mlproj.web.artifacts import artifact_tree
+from mlproj.web.artifacts import Entry, artifact_tree
 from mlproj.web.changes import CHANGES, Change
 from mlproj.web.errors import PageError
 from mlproj.web.logs import MOST, WINDOW, find_in_log, log_window
@@ -183,7 +184,12 @@ def _found(store: Store, request: Request) -> Any:
 
 def _artifacts(store: Store, request: Request) -> Any:
     record = record_of(store, request.path_params["run"])
-    return {"artifacts": [asdict(each) for each in artifact_tree(files_of(store, record.id).artifacts)]}
+    return {"artifacts": [_listed(each) for each in artifact_tree(files_of(store, record.id).artifacts)]}
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    inside = [_listed(each) for each in entry.entries]
+    return {**asdict(entry), "name": plain(entry.name), "path": plain(entry.path), "entries": inside}
 
 
 def _resources(store: Store, request: Request) -> Any:

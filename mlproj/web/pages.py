@@ -6,6 +6,7 @@ import math
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -50,6 +51,7 @@ def _environment() -> Environment:
         "number": number_text,
         "value": value_text,
         "plural": plural,
+        "quoted": quoted_path,
     }
     return environment
 
@@ -68,6 +70,11 @@ def number_text(value: float | None) -> str:
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return str(int(value))
     return f"{value:.6g}"
+
+
+def quoted_path(path: str) -> str:
+    """A file's path for an address, also one whose bytes are no UTF-8."""
+    return quote(path.encode("utf-8", "surrogateescape"))
 
 
 def value_text(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -142,7 +142,9 @@ def own_text(files: RunFiles, name: str | None, most: int) -> str | None:
 def _artifacts(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
     tree = artifact_tree(files.artifacts)
     listed = list(files_in(tree))
-    path = request.query_params.get("path") or (listed[0].path if listed else "")
+    # A name of bytes that are no UTF-8 is known here by what Python has for such bytes.
+    asked = parse_qs(request.scope["query_string"].decode("latin-1"), errors="surrogateescape").get("path")
+    path = asked[0] if asked else listed[0].path if listed else ""
     preview, size = None, 0
     if path:
         with open_artifact(files.artifacts, path) as stream:
@@ -158,7 +160,6 @@ def _artifacts(store: Store, record: RunRecord, files: RunFiles, request: Reques
         "sha256": digests.get(path),
         "total": sum(each.size for each in listed),
         "count": len(listed),
-        "quoted": quote(path.encode("utf-8", "surrogateescape")),
     }
 
 

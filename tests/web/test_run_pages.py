@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from dataclasses import replace
 
@@ -101,6 +102,17 @@ def test_a_range_of_an_artifact(client: TestClient, made: Made) -> None:
     assert client.get(address, headers={"range": "bytes=-2"}).text == "2\n"
     assert client.get(address, headers={"range": "bytes=900-"}).status_code == 416
     assert client.get(address).headers["content-disposition"].startswith("attachment")
+
+
+def test_an_artifact_whose_name_is_no_utf_8(copy_of: Made) -> None:
+    folder = live_files(copy_of.home, copy_of.id("plain")).artifacts
+    (folder / os.fsdecode(b"a\xffb.txt")).write_text("odd")
+    client, run = client_of(copy_of.home), f"/runs/{copy_of.id('plain')}"
+    assert '?path=a%FFb.txt"' in client.get(f"{run}/artifacts").text
+    assert "<pre>odd</pre>" in client.get(f"{run}/artifacts?path=a%FFb.txt").text
+    assert client.get(f"/api{run}/artifacts").status_code == 200
+    with zipfile.ZipFile(io.BytesIO(client.get(f"{run}/artifacts.zip").content)) as archive:
+        assert archive.testzip() is None
 
 
 def test_going_to_a_run_by_what_it_is_called(client: TestClient, made: Made) -> None:
