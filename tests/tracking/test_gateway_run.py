@@ -63,15 +63,6 @@ def test_what_an_entry_point_is_told(mlproj: Any, project: Any, own_home: Path) 
     assert last(own_home).notices == []
 
 
-def test_a_server_of_ones_own_is_left_alone(mlproj: Any, project: Any) -> None:
-    command = json.dumps(
-        ["python", "-c", "import os; print(os.environ['MLFLOW_TRACKING_URI'], 'MLFLOW_RUN_ID' in os.environ)"]
-    )
-    folder = project(f"environment: {{system: {{}}}}\nentry_points: {{main: {{command: {command}}}}}\n")
-    done = mlproj("run", folder, env={"MLFLOW_TRACKING_URI": "http://mlflow.example:5000"})
-    assert done.stdout == "http://mlflow.example:5000 False\n"
-
-
 def test_a_run_within_a_run_has_a_gateway_of_its_own(mlproj: Any, script: Any, own_home: Path) -> None:
     folder = script("log('inner' if sys.argv[1:] else 'outer', 1)\n")
     (folder / "mlproj.yaml").write_text(
@@ -84,17 +75,6 @@ def test_a_run_within_a_run_has_a_gateway_of_its_own(mlproj: Any, script: Any, o
     inner = last(own_home)
     assert inner.metrics == {"inner": 1.0}
     assert load(open_store(own_home), inner.parent).metrics == {"outer": 1.0}
-
-
-def test_a_server_of_ones_own_is_left_alone_within_a_run_too(mlproj: Any, project: Any) -> None:
-    show = "import os; print(os.environ['MLFLOW_TRACKING_URI'])"
-    inner = f"MLFLOW_TRACKING_URI=http://mine:5000 {sys.executable} -m mlproj run . -e inner"
-    folder = project(
-        "environment: {system: {}}\nentry_points:\n"
-        f"  main: {{shell: bash, command: {json.dumps(inner)}}}\n"
-        f"  inner: {{command: {json.dumps(['python', '-c', show])}}}\n"
-    )
-    assert mlproj("run", folder).stdout == "http://mine:5000\n"
 
 
 def test_an_experiment_that_was_asked_for_stays(mlproj: Any, script: Any, own_home: Path) -> None:

@@ -426,13 +426,14 @@ class TestWhichServer:
     def test_without_mlflows_client(self, script: Any) -> None:
         hidden = "import sys; sys.modules['mlflow'] = None; sys.argv[0] = 'mlproj'; "
         hidden += "from mlproj.cli import main; sys.exit(main())"
-        words = [sys.executable, "-c", hidden, "run", str(script(LOGS))]
+        folder = script(LOGS + "print(os.environ['MLFLOW_TRACKING_URI'], 'MLFLOW_RUN_ID' in os.environ)\n")
+        words = [sys.executable, "-c", hidden, "run", str(folder)]
         refused = subprocess.run([*words, "--tracking-uri", "http://127.0.0.1:1"], capture_output=True, text=True)
         assert refused.returncode == 2
         assert "pip install 'mlproj[mlflow]'" in refused.stderr
         variables = {**os.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
         told = subprocess.run(words, capture_output=True, text=True, env=variables)
-        assert told.returncode == 0
+        assert (told.returncode, told.stdout) == (0, "http://127.0.0.1:1 False\n")
         assert "is told of the run only by the clients in it" in told.stderr
 
 

@@ -1,0 +1,1 @@
+"""The pages of `mlproj ui`: is handed a store, and gives pages and JSON of it."""
