@@ -34,6 +34,7 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         experiment=request.experiment or resolved.loaded.manifest.tracking.experiment or DEFAULT_EXPERIMENT,
         entry_point=resolved.entry_point_name,
         parameters=resolved.config.recorded,
+        defaults=_defaults_left(resolved),
         tags=dict(request.tags),
         user=machine.user_name(),
         started_at=now_text(),
@@ -54,6 +55,17 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         supervisor=machine.supervisor(),
     )
     return masked(record, resolved.secrets)
+
+
+def _defaults_left(resolved: Resolved) -> dict[str, Any]:
+    """The manifest's defaults that other values were given in place of."""
+    config = resolved.config
+    return {
+        name: parameter.default
+        for name, parameter in resolved.entry_point.parameters.items()
+        if name in config.changed and name in config.recorded and parameter.has_default
+        if config.recorded[name] != parameter.default
+    }
 
 
 def _source(snapshot: Snapshot) -> SourceRecord:

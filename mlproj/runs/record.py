@@ -195,6 +195,9 @@ class RunRecord:
     parent: str | None = _said("Id of the run that this one is a child of", default=None)
     datasets: list[DatasetRecord] = _said("Datasets that MLflow clients logged", default_factory=list)
     models: list[ModelRecord] = _said("Models that MLflow clients logged or registered", default_factory=list)
+    defaults: dict[str, Any] = _said(
+        "The manifest's defaults of parameters that were given another value", default_factory=dict
+    )
     tracking: TrackingRecord | None = _said("Where else the run is", default=None)
     ended_at: str | None = _said("When it ended; of a lost run: when it was last heard of", default=None)
     deleted_at: str | None = _said("When it was moved to the trash", default=None)

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -23,30 +22,22 @@ _FORGES = {"github": "commit", "gitlab": "-/commit", "bitbucket": "commits", "co
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter's value and type; ``given``: it was set on the command line, in place of the manifest's default."""
+    """A parameter's value and type; ``changed``: it was given in place of the manifest's ``default``."""
 
     name: str
     value: Any
     type: str
-    given: bool
+    changed: bool
+    default: Any = None
 
 
 def parameters_of(record: RunRecord) -> list[Parameter]:
-    """The parameters of a run, those that were given first."""
-    given = given_parameters(record)
-    found = [Parameter(name, value, _type_of(value), name in given) for name, value in record.parameters.items()]
-    return sorted(found, key=lambda each: not each.given)
-
-
-def given_parameters(record: RunRecord) -> set[str]:
-    """The names of the parameters that the command line set with ``-P``.
-
-    The record does not hold what the manifest's defaults were, so this is how one tells that a value was changed.
-    """
-    words = _words(record)
-    given = {word.partition("=")[0] for before, word in pairwise(words) if before in ("-P", "--param", "--param-list")}
-    given |= {word[2:].partition("=")[0] for word in words if word.startswith("-P") and "=" in word}
-    return given & set(record.parameters)
+    """The parameters of a run, those that are not as the manifest has them first."""
+    found = [
+        Parameter(name, value, _type_of(value), name in record.defaults, record.defaults.get(name))
+        for name, value in record.parameters.items()
+    ]
+    return sorted(found, key=lambda each: not each.changed)
 
 
 def _words(record: RunRecord) -> list[str]:

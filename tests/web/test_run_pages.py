@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from mlproj.runs.layout import live_files
 from mlproj.runs.record import RunRecord, SourceRecord
 from mlproj.runs.samples import Sample, sample_line
-from mlproj.web.run_facts import command_again, commit_address, given_parameters
+from mlproj.web.run_facts import command_again, commit_address
 from tests.web.conftest import Made, client_of
 
 
@@ -27,9 +27,10 @@ def test_an_overview_tells_what_was_run_and_what_came_of_it(client: TestClient, 
     assert "metrics" in text
 
 
-def test_parameters_that_were_set_are_marked(made: Made) -> None:
-    assert given_parameters(made.runs["fast"]) == {"lr", "layers"}
-    assert given_parameters(made.runs["plain"]) == set()
+def test_parameters_that_are_not_as_the_manifest_has_them_are_marked(client: TestClient, made: Made) -> None:
+    assert set(made.runs["fast"].defaults) == {"lr", "layers"}
+    assert client.get(f"/runs/{made.id('fast')}").text.count('class="changed"') == 2
+    assert made.runs["plain"].defaults == {}
 
 
 def test_the_command_to_run_it_again_has_its_values(made: Made) -> None:
