@@ -160,6 +160,7 @@ def test_a_run_is_seen_as_it_goes_on_and_is_stopped(page: Any, tmp_path: Path) -
                 "first => (document.querySelector('#metrics-part td.number')?.innerText ?? first) !== first", arg=first
             )
             page.get_by_role("link", name="Log").click()
+            page.locator("#log").wait_for()
             page.wait_for_function("() => /step 5/.test(document.getElementById('log').innerText)")
             last = page.locator("#log .chunk div").last.inner_text()
             page.wait_for_function("last => !document.getElementById('log').innerText.trim().endsWith(last)", arg=last)
