@@ -11,6 +11,8 @@ from mlproj.tracking.gateway.joining import OWN_URI, URI
 from mlproj.urls import secrets_of, without_credentials
 
 _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+:")
+# URIs of MLflow's that look like names of folders.
+_NAMED = ("databricks", "databricks-uc")
 _RELATIVE_SQLITE = re.compile(r"(?i)(sqlite:///)(?!/)(?=.)")
 _HOST_OF_ITS_OWN = re.compile(r"(?i)https?://(?:[^/@]*@)?(localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0)(?=[:/]|$)")
 
@@ -23,6 +25,8 @@ def uri_of(variables: Mapping[str, str]) -> str | None:
 
 def absolute_uri(text: str, folder: Path) -> str:
     """A tracking URI that means the same from every folder: paths in it are taken from ``folder``."""
+    if text in _NAMED:
+        return text
     if not _SCHEME.match(text):
         return (folder / text).resolve().as_uri()
     if text.startswith("file:") and not text.startswith("file:/"):
