@@ -12,7 +12,7 @@ from mlproj.text import duration, one_line, plural
 
 if TYPE_CHECKING:
     from mlproj.api.request import Listener
-    from mlproj.runs.record import RunRecord, TrackingRecord
+    from mlproj.runs.record import RunRecord
 
 _MOST_METRICS = 4
 _MARKS = {"finished": ("✓", "green"), "failed": ("✗", "red"), "killed": ("✗", "yellow")}
@@ -147,7 +147,9 @@ class RunDisplay:
                 warn(notice)
         say("   ".join(parts))
         if record.tracking is not None and record.tracking.run_id:
-            say(f"  also {counterpart_url(record.tracking)}")
+            from mlproj.tracking.remote.address import page_of
+
+            say(f"  also {page_of(record.tracking)}")
         if self.verbose:
             say(f"  environment {record.environment.kind} {record.environment.key}  {record.environment.interpreter}")
 
@@ -161,11 +163,3 @@ class RunDisplay:
             return shown_id(open_store_for_reading(store_folder()), run_id)
         except MlprojError:
             return run_id
-
-
-def counterpart_url(tracking: TrackingRecord) -> str:
-    """Where a run's counterpart is to be looked at: its page, where the server has pages."""
-    uri = one_line(tracking.uri)
-    if not uri.startswith(("http:", "https:")):
-        return f"{uri}  run {one_line(tracking.run_id)}"
-    return f"{uri.rstrip('/')}/#/experiments/{one_line(tracking.experiment_id)}/runs/{one_line(tracking.run_id)}"

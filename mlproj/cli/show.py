@@ -99,9 +99,9 @@ def _run_facts(record: Any) -> list[tuple[str, str]]:
         ("by", f"{record.user} on {record.host}, {record.platform}" if record.host else str(record.user)),
     ]
     if record.tracking is not None and record.tracking.run_id:
-        from mlproj.cli.progress import counterpart_url
+        from mlproj.tracking.remote.address import page_of
 
-        also = counterpart_url(record.tracking)
+        also = page_of(record.tracking)
         rows.append(("also", also if record.tracking.sent else f"{also} (not all of it is there)"))
     elif record.tracking is not None:
         rows.append(("also", f"{record.tracking.uri} (it has not been told yet: `mlproj sync {record.id[:12]}`)"))

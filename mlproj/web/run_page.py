@@ -19,6 +19,7 @@ from mlproj.runs.record import RunRecord
 from mlproj.runs.samples import read_samples
 from mlproj.runs.store import Store, files_of, load, shown_id
 from mlproj.runs.table import TableRun, sampled_curves
+from mlproj.tracking.remote.address import page_of
 from mlproj.web.artifacts import Entry, artifact_tree, files_in, open_artifact, read_chunks, zip_chunks
 from mlproj.web.errors import PageError
 from mlproj.web.pages import page
@@ -82,6 +83,7 @@ def _overview(store: Store, record: RunRecord, files: RunFiles, request: Request
         "drawn": [each.name for each in summaries if each.points > 1][:6],
         "children": _children(store, record),
         "parent": _parent(store, record),
+        "counterpart": _counterpart(record),
     }
 
 
@@ -102,6 +104,11 @@ def _parent(store: Store, record: RunRecord) -> str | None:
     with explained(store.folder):
         name = store.connection.execute("SELECT name FROM runs WHERE id = ?", (record.parent,)).fetchone()[0]
     return name or shown_id(store, record.parent)
+
+
+def _counterpart(record: RunRecord) -> str | None:
+    """Where else the run is: a page's address, or the store's URI and the id there."""
+    return page_of(record.tracking) if record.tracking is not None and record.tracking.run_id else None
 
 
 def _metrics(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001

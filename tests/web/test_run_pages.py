@@ -11,9 +11,11 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
+from mlproj.runs.changes import change_record
 from mlproj.runs.layout import live_files
-from mlproj.runs.record import RunRecord, SourceRecord
+from mlproj.runs.record import RunRecord, SourceRecord, TrackingRecord
 from mlproj.runs.samples import Sample, sample_line
+from mlproj.runs.store import open_store
 from mlproj.web.run_facts import command_again, commit_address
 from tests.web.conftest import Made, client_of
 
@@ -167,3 +169,15 @@ def test_the_record_can_be_kept(client: TestClient, made: Made) -> None:
     answer = client.get(f"/runs/{made.id('plain')}/own/run.json")
     assert json.loads(answer.text)["name"] == "plain"
     assert client.get(f"/runs/{made.id('plain')}/own/alive.lock").status_code == 404
+
+
+def test_a_run_that_is_on_a_server_too_leads_there(copy_of: Made) -> None:
+    home, run_id = copy_of.home, copy_of.id("plain")
+    tracking = TrackingRecord("http://mlflow.example:5000", "7", "abc", sent=False)
+    change_record(open_store(home), run_id, lambda record: replace(record, tracking=tracking))
+    text = client_of(home).get(f"/runs/{run_id}").text
+    assert 'href="http://mlflow.example:5000/#/experiments/7/runs/abc"' in text
+    assert "not all of it is there" in text
+    hostile = TrackingRecord("javascript:alert(1)", "7", "abc", sent=True)
+    change_record(open_store(home), run_id, lambda record: replace(record, tracking=hostile))
+    assert 'href="javascript' not in client_of(home).get(f"/runs/{run_id}").text

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
+from mlproj.runs.record import TrackingRecord
 from mlproj.text import one_line
 from mlproj.tracking.gateway.joining import OWN_URI, URI
 from mlproj.urls import secrets_of, without_credentials
@@ -51,3 +53,12 @@ def credentials_of(uri: str, variables: Mapping[str, str]) -> list[str]:
 def is_of_this_machine(uri: str) -> bool:
     """Whether a URI leads somewhere else, or nowhere, from within a container: to loopback, a folder or a file."""
     return not uri.startswith(("http:", "https:", "databricks")) or bool(_HOST_OF_ITS_OWN.match(uri))
+
+
+def page_of(tracking: TrackingRecord) -> str:
+    """Where a run's counterpart is to be looked at: its page, where the server has pages."""
+    uri = one_line(tracking.uri)
+    if not uri.startswith(("http:", "https:")):
+        return f"{uri}  run {one_line(tracking.run_id)}"
+    experiment, run = (quote(each or "", safe="") for each in (tracking.experiment_id, tracking.run_id))
+    return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
