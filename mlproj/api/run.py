@@ -216,7 +216,10 @@ class _Walk:
         """Begin to take in what the command will log, from the run's file and from MLflow clients."""
         mask = self._mask if self.resolved.secrets else None
         self.intake = open_intake(self.live.store, self.live.id, self.live.files.metrics, mask)
+        waited = time.monotonic()
         self.record = meet_server(self.tracking, self.record, self.listener)
+        # The time of a server is none of the run's.
+        self.begun += time.monotonic() - waited
         container = environment.container
         if container is not None and container.reach is None:
             return

@@ -21,7 +21,7 @@ from mlproj.tracking.remote.mirroring import Mirror, close_mirror, end_mirror, o
 from mlproj.tracking.remote.state import Counterpart, keep_counterpart
 
 # How long a command waits for a server that is slow to make its run; then it joins the gateway.
-_PATIENCE_S = 20.0
+_PATIENCE_S = 10.0
 
 
 @dataclass

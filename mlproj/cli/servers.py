@@ -22,11 +22,12 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 @click.command(context_settings=_SETTINGS)
 @click.argument("runs", nargs=-1, metavar="[RUN...]", shell_complete=complete_run)
 @click.option("--all", "all_runs", is_flag=True, help="Every run of which a server has not got all.")
+@click.option("--forget", is_flag=True, help="Give up on sending them, as when a server is no more.")
 @click.option(
     "--tracking-uri", metavar="URI", help="The server's URI, where it holds credentials, which no record has."
 )
 @as_json
-def sync(runs: tuple[str, ...], all_runs: bool, tracking_uri: str | None, as_json: bool) -> int:
+def sync(runs: tuple[str, ...], all_runs: bool, forget: bool, tracking_uri: str | None, as_json: bool) -> int:
     """Send tracking servers what they have not got of runs that were to be on them, oldest run first.
 
     What is there already is not sent again, and what was logged there in the meantime is brought in. Who you are is
@@ -36,9 +37,10 @@ def sync(runs: tuple[str, ...], all_runs: bool, tracking_uri: str | None, as_jso
     Examples:
       mlproj sync @last
       mlproj sync --all
+      mlproj sync --forget 0193
     """
     from mlproj.runs.find import find
-    from mlproj.tracking.remote.state import counterparts, unsent
+    from mlproj.tracking.remote.state import counterparts, forget_unsent, unsent
 
     if bool(runs) == all_runs:
         raise UsageError("sync takes runs, or --all", hint="`mlproj sync --all` sends all that is left to send.")
@@ -52,6 +54,11 @@ def sync(runs: tuple[str, ...], all_runs: bool, tracking_uri: str | None, as_jso
             if all(run_id != each for each, _ in left):
                 hint = f"`mlproj export-mlflow URI {run_id[:12]}` sends it to one."
                 raise UsageError(f"run {run_id[:12]} was not to be on a tracking server", hint=hint)
+    if forget:
+        for run_id, counterpart in left:
+            forget_unsent(store, run_id, counterpart)
+        out(f"{plural(len(left), 'run')} will not be sent")
+        return 0
     return _sent(store, [(run_id, each.uri, each.experiment) for run_id, each in left], tracking_uri, as_json=as_json)
 
 

@@ -12,7 +12,7 @@ import click
 from mlproj.cli.console import out, out_json, out_table, table_of, terminal_width
 from mlproj.cli.options import as_json, open_store
 from mlproj.cli.screen import show_live
-from mlproj.errors import MlprojError
+from mlproj.errors import MlprojError, UsageError
 from mlproj.text import duration, one_line
 
 _MOST_METRICS = 3
@@ -47,6 +47,8 @@ def top(every_s: float, as_json: bool) -> int:
       mlproj top
       mlproj top --json
     """
+    if every_s != every_s:
+        raise UsageError("--every takes a number of seconds")
     if as_json:
         out_json([_facts(record, summaries, sample, now) for record, summaries, sample, now in _going_on(open_store())])
         return 0
@@ -148,7 +150,7 @@ def _last_line(store: Any, prefix: str) -> str:
             lines = stream.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return one_line(next((line for line in reversed(lines) if line.strip()), ""))
+    return one_line(click.unstyle(next((line for line in reversed(lines) if line.strip()), "")))
 
 
 def _press(choice: _Choice, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ LONGEST_NAME = 250
 LONGEST_TEXT = 100_000
 LARGEST_STEP = (1 << 63) - 1
 Mask = Callable[[str], str]
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ def parse_line(line: bytes, mask: Mask | None = None) -> Logged:
         raise ValueError("not JSON") from error
     if not isinstance(mapping, dict):
         raise ValueError("not a JSON object")
+    if b"\\ud" in line or b"\\uD" in line:
+        # JSON can say half of a UTF-16 pair, which no other program can be told.
+        mapping = masked_texts(mapping, lambda text: _HALVES.sub("\ufffd", text))
     if mask is not None:
         mapping = masked_line(mapping, mask)
     if "name" in mapping and "value" in mapping:

@@ -48,6 +48,13 @@ class Call:
     body: Schema | None = None
 
 
+class _Json(JSONResponse):
+    """JSON in ASCII: file names of bytes that are no UTF-8 have only escapes in it."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
 def answered(site: Site, call: Call, request: Request, body: bytes) -> Response:
     """The answer to a call, as JSON. Raises MlprojError."""
     if call.method != "GET":
@@ -56,8 +63,8 @@ def answered(site: Site, call: Call, request: Request, body: bytes) -> Response:
         if store is None:
             if call.empty is None:
                 raise PageError(404, "There is no such run: there is no store yet.")
-            return JSONResponse(call.empty)
-        return JSONResponse(finite(call.answer(store, request)))
+            return _Json(call.empty)
+        return _Json(finite(call.answer(store, request)))
 
 
 def _changed(site: Site, call: Call, request: Request, body: bytes) -> Response:
@@ -72,7 +79,7 @@ def _changed(site: Site, call: Call, request: Request, body: bytes) -> Response:
     run_id = request.path_params["run"]
     with changing(site) as store:
         CHANGES[call.path.rpartition("/")[2]](store, Change([run_id], tag, value))
-        return JSONResponse(finite(to_json(record_of(store, run_id))))
+        return _Json(finite(to_json(record_of(store, run_id))))
 
 
 def _no_answer(store: Store, request: Request) -> Any:

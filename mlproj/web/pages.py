@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from mlproj.files import human_size
@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "value": value_text,
         "plural": plural,
         "quoted": quoted_path,
+        "exact": exact_text,
     }
     return environment
 
@@ -70,6 +71,11 @@ def number_text(value: float | None) -> str:
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return str(int(value))
     return f"{value:.6g}"
+
+
+def exact_text(text: str) -> Markup:
+    """A name as it is, for what scripts and forms read: what is shown has its unseen characters as escapes."""
+    return escape(text.encode("utf-8", "replace").decode())
 
 
 def quoted_path(path: str) -> str:

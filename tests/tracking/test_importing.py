@@ -122,7 +122,8 @@ def test_an_import_that_is_killed_is_gone_on_with(
 @pytest.mark.parametrize(
     ("uri", "problem"),
     [
-        ("nowhere", "there is no MLflow store at"),
+        ("nowhere", "is neither a server's (http://…) nor a folder that is there"),
+        ("./nowhere", "there is no MLflow store at"),
         ("sqlite:///nowhere.db", "there is no MLflow store at"),
         (".", "is no MLflow store: it has no experiment"),
         ("http://127.0.0.1:1", "Connection refused"),

@@ -322,7 +322,7 @@ def test_what_the_server_will_not_have_is_said(script: Any, mlproj: Any, mlflow_
     assert record["tracking"]["sent"]
     seen = there(mlflow_server, record)
     assert seen.data.metrics == {"fine": 2.0}
-    assert any("does not have the metric a:b#c" in each for each in record["notices"])
+    assert any("not on both sides: the metric a:b#c" in each for each in record["notices"])
     # MLflow's client cuts long texts.
     assert set(seen.data.params["long"]) == {"x"}
 
@@ -481,3 +481,63 @@ def test_a_password_that_is_printed_is_masked_in_the_log(script: Any, mlproj: An
     variables = {**HASTY, "MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "not-to-be-kept"}
     assert mlproj("run", script(body), "--tracking-uri", "http://127.0.0.1:1", env=variables).returncode == 0
     assert "not-to-be-kept" not in mlproj("logs", "@last").stdout
+
+
+ODD = """
+log(**{"tag": "\\ud800half", "value": "\\udfff"})
+log(param="half", value="\\ud800")
+for name in ("new\\nline.txt", "\\x1b[31mred.txt", "plain.txt", "100% #?.txt"):
+    Path(os.environ["MLPROJ_ARTIFACTS"], name).write_text(name)
+log(name="loss", value=1)
+"""
+
+
+def test_odd_names_keep_nothing_else_from_being_sent(script: Any, mlproj: Any, mlflow_server: MlflowServer) -> None:
+    done = mlproj("run", script(ODD), "--tracking-uri", mlflow_server.uri)
+    assert done.returncode == 0
+    record = shown(mlproj)
+    assert record["tracking"]["sent"], done.stderr
+    assert record["tags"] == {"\ufffdhalf": "\ufffd"}
+    seen = there(mlflow_server, record)
+    assert (seen.info.status, seen.data.metrics, seen.data.params["half"]) == ("FINISHED", {"loss": 1.0}, "\ufffd")
+    assert "plain.txt" in {each.path for each in mlflow_server.client().list_artifacts(seen.info.run_id)}
+    assert sum("MLflow's client would give it another name" in each for each in record["notices"]) == 3
+    again = mlproj("sync", "@last")
+    assert again.returncode == 0, again.stderr
+    assert sorted(file["path"] for each in shown(mlproj)["outputs"] for file in each["files"]) == sorted(
+        file["path"] for each in record["outputs"] for file in each["files"]
+    )
+
+
+def test_a_server_that_is_no_more_is_given_up(script: Any, mlproj: Any) -> None:
+    assert mlproj("run", script(LOGS), "--tracking-uri", "http://127.0.0.1:1").returncode == 0
+    assert mlproj("sync", "--all").returncode == 125
+    assert mlproj("sync", "--all", "--forget").stdout == "1 run will not be sent\n"
+    assert mlproj("sync", "--all").stdout == "nothing is left to send\n"
+    # By its name it is tried all the same.
+    assert mlproj("sync", "@last").returncode == 125
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://", "http://[::1", "http://127.0.0.1:99999", "http://x\ny", " ", "nope", "http://a b/"]
+)
+def test_what_is_no_tracking_uri(script: Any, mlproj: Any, uri: str) -> None:
+    done = mlproj("run", script(LOGS), "--tracking-uri", uri)
+    assert done.returncode == 2
+    assert "the tracking URI" in done.stderr
+    assert mlproj("runs").stdout.startswith("no runs yet")
+    assert mlproj("import-mlflow", uri).returncode == 2
+
+
+def test_a_server_that_hangs_is_not_waited_for_long(
+    script: Any, mlproj: Any, mlflow_server: MlflowServer, relay_to: Any
+) -> None:
+    relay: Relay = relay_to(mlflow_server)
+    relay.held.set()
+    began = time.monotonic()
+    done = mlproj("run", script(LOGS), "--tracking-uri", relay.uri)
+    took = time.monotonic() - began
+    assert done.returncode == 0
+    assert took < 40
+    # Nor is the time of a server the run's.
+    assert shown(mlproj)["duration_s"] < took / 2

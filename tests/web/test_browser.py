@@ -256,6 +256,18 @@ def test_a_hundred_megabytes_of_log(copy_of: Made, page: Any) -> None:
         assert page.locator("#log .chunk").count() <= 8
 
 
+def test_a_line_longer_than_a_part_of_the_log(copy_of: Made, page: Any) -> None:
+    run_id = copy_of.id("plain")
+    (copy_of.home / "runs" / run_id / "output.log").write_bytes(b"one\n" + b"x" * 200_000 + b"\nlast\n")
+    with served(copy_of.home) as (address, _):
+        page.goto(f"{address}runs/{run_id}/log")
+        page.locator("#log .chunk").nth(1).wait_for()
+        page.wait_for_function(
+            "() => { const log = document.getElementById('log'); log.scrollTop = log.scrollHeight; "
+            "return log.innerText.includes('last'); }"
+        )
+
+
 def test_a_phone_and_a_printer_have_all_of_it(server: str, page: Any, made: Made) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for view in (

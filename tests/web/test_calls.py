@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
+from mlproj.runs.changes import change_record
+from mlproj.runs.store import open_store
 from mlproj.web.calls import CALLS
 from tests.web.conftest import Made, client_of
 
@@ -100,3 +103,16 @@ def test_changes_by_a_program(copy_of: Made) -> None:
     assert client.post(f"/api/runs/{run_id}/tag", json=[]).status_code == 400
     refused = client.post(f"/api/runs/{run_id}/tag", content=b"{", headers={"content-type": "application/json"})
     assert refused.json() == {"error": "The body is not JSON.", "hint": None}
+
+
+def test_what_is_no_text_is_refused_and_what_is_there_does_no_harm(copy_of: Made) -> None:
+    run_id, client = copy_of.id("plain"), client_of(copy_of.home)
+    refused = client.post(
+        f"/api/runs/{run_id}/tag",
+        content=b'{"tag": "\\ud800", "value": "x"}',
+        headers={"content-type": "application/json"},
+    )
+    assert refused.status_code == 400
+    change_record(open_store(copy_of.home), run_id, lambda record: replace(record, tags={"\udcff": "\ud800"}))
+    assert client.get(f"/api/runs/{run_id}").json()["tags"] == {"\udcff": "\ud800"}
+    assert client.get(f"/runs/{run_id}").status_code == 200

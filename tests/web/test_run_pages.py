@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
-from mlproj.runs.changes import change_record
+from mlproj.runs.changes import add_logged, change_record
 from mlproj.runs.layout import live_files
 from mlproj.runs.record import RunRecord, SourceRecord, TrackingRecord
 from mlproj.runs.samples import Sample, sample_line
@@ -181,3 +181,26 @@ def test_a_run_that_is_on_a_server_too_leads_there(copy_of: Made) -> None:
     hostile = TrackingRecord("javascript:alert(1)", "7", "abc", sent=True)
     change_record(open_store(home), run_id, lambda record: replace(record, tracking=hostile))
     assert 'href="javascript' not in client_of(home).get(f"/runs/{run_id}").text
+
+
+def test_names_with_unseen_characters_are_asked_for_as_they_are(copy_of: Made) -> None:
+    name = "\x1b[31mred\u202e"
+    add_logged(open_store(copy_of.home), copy_of.id("plain"), [{"points": [[name, 1.0, 0, 1], [name, 2.0, 1, 2]]}])
+    text = client_of(copy_of.home).get(f"/runs/{copy_of.id('plain')}/metrics").text
+    assert f'data-metric="{name}"' in text
+    assert f">{name}" not in text
+
+
+def test_a_line_that_is_longer_than_a_window_comes_in_pieces(copy_of: Made) -> None:
+    run_id = copy_of.id("plain")
+    log = live_files(copy_of.home, run_id).log
+    log.write_bytes(b"one\ntwo\n" + b"x" * 200_000 + b"\nlast\n")
+    client, at, text = client_of(copy_of.home), 0, ""
+    while True:
+        window = client.get(f"/api/runs/{run_id}/log", params={"from": at}).json()
+        text += "".join("".join(piece for piece, _ in line) for line in window["lines"])
+        if window["end"] == window["size"]:
+            break
+        assert window["end"] > at
+        at = window["end"]
+    assert text == "onetwo" + "x" * 200_000 + "last"

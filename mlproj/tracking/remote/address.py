@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from mlproj.errors import UsageError
 from mlproj.runs.record import TrackingRecord
-from mlproj.text import one_line
+from mlproj.text import is_text, one_line
 from mlproj.tracking.gateway.joining import OWN_URI, URI
 from mlproj.urls import secrets_of, without_credentials
 
@@ -26,16 +27,41 @@ def uri_of(variables: Mapping[str, str]) -> str | None:
 
 
 def absolute_uri(text: str, folder: Path) -> str:
-    """A tracking URI that means the same from every folder: paths in it are taken from ``folder``."""
+    """A tracking URI that means the same from every folder: paths in it are taken from ``folder``.
+
+    Raises ``UsageError`` for what is no URI, and no folder either.
+    """
     if text in _NAMED:
         return text
+    _refuse_broken(text)
     if not _SCHEME.match(text):
+        if "/" not in text and text not in (".", "mlruns") and not (folder / text).is_dir():
+            raise UsageError(
+                f"the tracking URI `{one_line(text)}` is neither a server's (http://…) nor a folder that is there",
+                hint=f"A new folder is written `./{one_line(text)}`.",
+            )
         return (folder / text).resolve().as_uri()
     if text.startswith("file:") and not text.startswith("file:/"):
         return (folder / text.removeprefix("file:")).resolve().as_uri()
     if found := _RELATIVE_SQLITE.match(text):
         return f"{found[1]}{(folder / text[found.end() :]).resolve()}"
     return text
+
+
+def _refuse_broken(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        broken = not text.strip() or not text.isprintable() or not is_text(text)
+        if parts.scheme in ("http", "https"):
+            # The port is read only when it is asked for.
+            broken = broken or not parts.hostname or " " in text or parts.port == 0
+    except ValueError:
+        broken = True
+    if broken:
+        raise UsageError(
+            f"the tracking URI `{one_line(without_credentials(text))}` is broken: expected such as "
+            "http://mlflow.example:5000, sqlite:///mlflow.db or ./mlruns"
+        )
 
 
 def shown_uri(uri: str) -> str:

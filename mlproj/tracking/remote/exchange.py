@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
+from mlproj.runs.index import plain
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store, load
@@ -106,7 +107,7 @@ def _found(server: Server, experiment_id: str, run_id: str) -> str | None:
 
 
 def _made(server: Server, store: Store, record: RunRecord, counterpart: Counterpart) -> str:
-    tags = {**tags_of_origin(record), OWN_ID: record.id}
+    tags = {name: plain(value) for name, value in {**tags_of_origin(record), OWN_ID: record.id}.items()}
     tags.pop(PARENT, None)
     if parent := _parent(server, store, record):
         tags[PARENT] = parent

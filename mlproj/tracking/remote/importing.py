@@ -171,6 +171,8 @@ def _bring_in(
                 fetched, counterpart.seen = [], _UNFINISHED
                 notice = f"its artifacts were not brought in: {one_line(error.message)}"
                 record = replace(record, notices=[notice])
+            lacking = [f"not brought in: the {what}: {one_line(why)}" for what, why in counterpart.refused.items()]
+            record = replace(record, notices=[*record.notices, *lacking])
             shutil.rmtree(new.uploads, ignore_errors=True)
             counterpart.files = {each.path: each.sha256 for each in fetched}
             write_record(new, with_files(record, fetched) if fetched else record)

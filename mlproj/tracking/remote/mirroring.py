@@ -19,6 +19,8 @@ from mlproj.tracking.remote.address import shown_uri
 LOG = "mirror.log"
 # A server that answers nothing for so long is left to `mlproj sync`.
 _PATIENCE_S = 90.0
+# One that has not got as far as knowing of the run has had its chance.
+_PATIENCE_WITH_STRANGERS_S = 12.0
 
 
 @dataclass
@@ -83,10 +85,11 @@ def settle(mirror: Mirror) -> None:
 def close_mirror(mirror: Mirror) -> None:
     """Have all that is left of the ended run sent, and end the mirror. Trouble is in the mirror afterwards."""
     if not mirror.ended:
+        patience_s = _PATIENCE_WITH_STRANGERS_S if mirror.counterpart is None else _PATIENCE_S
         mirror.trouble = None
         _order(mirror, "close")
-        if not _read_until(mirror, lambda: False, _PATIENCE_S) and not mirror.ended:
-            mirror.trouble = mirror.trouble or f"{mirror.shown} has not answered for {_PATIENCE_S:.0f} s"
+        if not _read_until(mirror, lambda: False, patience_s) and not mirror.ended:
+            mirror.trouble = mirror.trouble or f"{mirror.shown} has not answered for {patience_s:.0f} s"
     end_mirror(mirror)
 
 

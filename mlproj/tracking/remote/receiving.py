@@ -140,20 +140,40 @@ def fetch_artifacts(
     kept = _kept_artifacts(exchange)
     for path, size in _listed(exchange.server, kept):
         target = artifacts / path
+        what = f"artifact {path}"
+        # What was sent from here needs no fetching, whatever its name has become there.
+        if path in exchange.counterpart.files or what in exchange.counterpart.refused:
+            continue
         if os.path.lexists(target) and (size is None or target.lstat().st_size == size):
             continue
         told(f"fetching {path}")
         place = scratch / "tracking"
         place.mkdir(parents=True, exist_ok=True)
         try:
-            with asked(exchange.server.uri):
-                got = Path(kept.fetch(path, str(place)))
+            try:
+                with asked(exchange.server.uri):
+                    got = Path(kept.fetch(path, str(place)))
+            except ServerError as error:
+                if not _is_there(exchange.server, exchange.there):
+                    raise
+                exchange.counterpart.refused[what] = f"it cannot be fetched from there: {error.message}"
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(got, target)  # noqa: PTH105  where a folder is in the way its error says so
         finally:
             shutil.rmtree(place, ignore_errors=True)
         fetched.append(FileRecord(path, target.stat().st_size, sha256_of_file(target)))
     return fetched
+
+
+def _is_there(server: Server, run_id: str) -> bool:
+    """Whether the server answers, so that it is the one file that it does not hand out."""
+    try:
+        with asked(server.uri):
+            server.client.get_run(run_id)
+    except ServerError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

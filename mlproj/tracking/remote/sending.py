@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from mlproj.runs.index import plain
 from mlproj.runs.metric_history import points_after
 from mlproj.runs.metric_lines import MetricPoint
 from mlproj.runs.record import DatasetRecord, FileRecord, RunRecord
@@ -20,6 +22,10 @@ from mlproj.tracking.remote.state import keep_counterpart
 # MLflow's limits of one request (`mlflow.utils.validation`).
 _MOST_METRICS, _MOST_OTHERS = 1000, 100
 _ROWS = 5000
+# In the address of an upload, MLflow's client leaves these as they are: a name with them arrives as another.
+_LOST_ON_THE_WAY = re.compile("[#?%]")
+# What servers and proxies answer where the one file is at fault: its name, or its size.
+OF_THE_FILE = (400, 404, 405, 413, 414, 422)
 Item = TypeVar("Item")
 
 
@@ -31,15 +37,30 @@ def send_logged(exchange: Exchange, record: RunRecord) -> None:
 
 
 def send_artifacts(exchange: Exchange, record: RunRecord, told: Callable[[str], None]) -> None:
-    """Send the artifacts of a run that has ended; ``told`` hears of each. Raises ServerError, StoreError."""
+    """Send the artifacts of a run that has ended; ``told`` hears of each. Raises ServerError, StoreError.
+
+    A file that the server will not have, for its name or its size, is noted and does not keep the others.
+    """
     folder = files_of(exchange.store, exchange.run_id).artifacts
     kept = {each.path: each for output in record.outputs for each in output.files}
     for path, each in sorted(kept.items()):
-        if exchange.counterpart.files.get(path) == each.sha256 or not (folder / path).is_file():
+        what = f"artifact {plain(path)}"
+        if what in exchange.counterpart.refused or exchange.counterpart.files.get(plain(path)) == each.sha256:
+            continue
+        if not (folder / path).is_file():
+            continue
+        if exchange.server.uri.startswith("http") and (_LOST_ON_THE_WAY.search(path) or not path.isprintable()):
+            exchange.counterpart.refused[what] = "MLflow's client would give it another name on the way"
             continue
         told(f"sending {path}")
-        _attempt(exchange, f"artifact {path}", lambda each=each: _send_file(exchange, each))  # type: ignore[misc]
-        exchange.counterpart.files[path] = each.sha256
+        try:
+            _attempt(exchange, what, lambda each=each: _send_file(exchange, each))  # type: ignore[misc]
+        except ServerError as error:
+            if error.status not in OF_THE_FILE:
+                raise
+            exchange.counterpart.refused[what] = error.message
+        if what not in exchange.counterpart.refused:
+            exchange.counterpart.files[plain(path)] = each.sha256
         keep_counterpart(exchange.store, exchange.run_id, exchange.counterpart)
 
 
@@ -85,9 +106,9 @@ def _send_params(exchange: Exchange, record: RunRecord) -> None:
     from mlflow.entities import Param
 
     missing = {
-        name: param_text(value)
+        plain(name): plain(param_text(value))
         for name, value in record.parameters.items()
-        if name not in exchange.params and f"parameter {name}" not in exchange.counterpart.refused
+        if plain(name) not in exchange.params and f"parameter {plain(name)}" not in exchange.counterpart.refused
     }
     for several in _shares(list(missing.items()), _MOST_OTHERS):
         _log(exchange, "parameter", several, lambda name, value: {"params": [Param(name, value)]})
@@ -98,7 +119,8 @@ def _send_tags(exchange: Exchange, record: RunRecord) -> None:
     from mlflow.entities import RunTag
 
     before = exchange.counterpart.tags
-    wanted = {**tags_of_origin(record), **record.tags, OWN_ID: record.id}
+    told = {**tags_of_origin(record), **record.tags, OWN_ID: record.id}
+    wanted = {plain(name): plain(value) for name, value in told.items()}
     # Whose parent it is has been said in the server's own ids, and a name may have been given there.
     for settled in (PARENT, *([] if record.name else [NAME_TAG])):
         wanted.pop(settled, None)

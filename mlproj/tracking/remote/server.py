@@ -16,7 +16,7 @@ from mlproj.tracking.remote.address import credentials_of, shown_uri
 MISSING = "`pip install 'mlproj[mlflow]'` where mlproj is installed has MLflow's client"
 _LONGEST_MESSAGE = 300
 # The server is asked again later, by the next push or by `mlproj sync`: waiting for minutes would be waited for.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 # What the caller's variables say of another run is not to be taken up here, and nothing is told to others.
 _NOT_OURS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_CONTEXT")
 _QUIET = {
@@ -108,7 +108,7 @@ def asked(uri: str) -> Iterator[None]:
         refused = code in _REFUSALS and status not in (401, 403, 404, 408, 429) and (status or 0) < 500
         message = f"{shown_uri(uri)}: {_message(error, uri)}"
         refusal = code if refused else None
-        raise ServerError(message, hint=_hint(status), refusal=refusal, status=status) from error
+        raise ServerError(message, hint=_hint(status, str(error)), refusal=refusal, status=status) from error
 
 
 def _http_status(text: str) -> int | None:
@@ -116,7 +116,9 @@ def _http_status(text: str) -> int | None:
     return int(next(each for each in found.groups() if each)) if found else None
 
 
-def _hint(status: int | None) -> str | None:
+def _hint(status: int | None, text: str) -> str | None:
+    if "unsupported URI" in text:
+        return "Databases need MLflow's full package: `pip install mlflow` where mlproj is installed."
     if status in (401, 403):
         return (
             "MLflow's own variables say who you are: MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN."

@@ -58,6 +58,12 @@ def keep_counterpart(store: Store, run_id: str, counterpart: Counterpart) -> Non
             mark.unlink(missing_ok=True)
 
 
+def forget_unsent(store: Store, run_id: str, counterpart: Counterpart) -> None:
+    """Give up on sending what a server has not got of a run; asked for by its name, it is sent all the same."""
+    counterpart.complete = True
+    keep_counterpart(store, run_id, counterpart)
+
+
 def unsent(store: Store) -> list[tuple[str, Counterpart]]:
     """The runs of which a server has not all yet, in the order in which they began. Raises StoreError."""
     folder = _unsent_folder(store)

@@ -62,7 +62,7 @@ def complete(exchange: Exchange, told: Told) -> RunRecord:
 
 def with_tracking(record: RunRecord, counterpart: Counterpart) -> RunRecord:
     """The record of a run that says where else it is."""
-    notices = [f"{counterpart.uri} does not have the {what}: {why}" for what, why in counterpart.refused.items()]
+    notices = [f"not on both sides: the {what}: {why}" for what, why in counterpart.refused.items()]
     return replace(
         record,
         tracking=TrackingRecord(

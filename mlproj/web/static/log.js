@@ -94,10 +94,24 @@ async function before() {
   say();
 }
 
+// A window that is not filled cannot be scrolled: a single line may be longer than a part, and take no room.
+async function fill() {
+  while (parts.length && parts.at(-1).end < size && box.scrollHeight - box.scrollTop - box.clientHeight < NEAR) {
+    const end = parts.at(-1).end;
+    await after();
+    if (parts.at(-1).end === end) return;
+  }
+  while (parts.length && parts[0].start > 0 && box.scrollHeight <= box.clientHeight) {
+    const start = parts[0].start;
+    await before();
+    if (parts[0].start === start) return;
+  }
+}
+
 async function alone(action) {
   if (busy) return;
   busy = true;
-  try { await action(); } catch (error) { place.textContent = error.message; } finally { busy = false; }
+  try { await action(); await fill(); } catch (error) { place.textContent = error.message; } finally { busy = false; }
 }
 
 box.addEventListener("scroll", () => {
