@@ -9,7 +9,7 @@ from pathlib import Path
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
 from mlproj.parameters.given import Given
-from mlproj.text import is_text, one_line
+from mlproj.text import one_line
 
 LONGEST_LABEL = 250
 LONGEST_TAG_VALUE = 5000  # as MLflow has it
@@ -55,11 +55,7 @@ def check_labels(name: str, experiment: str | None, tags: Mapping[str, str]) -> 
             raise UsageError(f"the {what} is longer than {LONGEST_LABEL} characters")
         if any(letter in text for letter in "\n\r\x00"):
             raise UsageError(f"the {what} `{one_line(text)}` holds a line break")
-        if not is_text(text):
-            raise UsageError(f"the {what} `{one_line(text)}` holds bytes that are no UTF-8")
     for tag, value in tags.items():
-        if not is_text(value):
-            raise UsageError(f"the value of the tag `{one_line(tag)}` holds bytes that are no UTF-8")
         if len(value) > LONGEST_TAG_VALUE:
             raise UsageError(f"the value of the tag `{one_line(tag)}` is longer than {LONGEST_TAG_VALUE} characters")
 

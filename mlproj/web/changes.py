@@ -15,6 +15,7 @@ from mlproj.runs import trash
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.store import Store
 from mlproj.runs.tags import change_tags
+from mlproj.text import is_text
 from mlproj.web.errors import PageError
 from mlproj.web.run_page import record_of
 from mlproj.web.security import check_change
@@ -38,6 +39,8 @@ def set_tag(store: Store, change: Change) -> None:
         record = record_of(store, run_id)
         if not change.tag.strip():
             raise PageError(400, "A tag needs a name.")
+        if not is_text(change.tag + change.value):
+            raise PageError(400, "A tag is text: this one holds half of a character.")
         check_labels(record.name, record.experiment or DEFAULT_EXPERIMENT, {change.tag.strip(): change.value})
         change_tags(store, run_id, {change.tag.strip(): change.value})
 
