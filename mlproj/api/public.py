@@ -73,7 +73,8 @@ def run(
 
     Raises ``MlprojError``: ``UsageError`` when the manifest or a value is wrong, others when it could not be run.
     """
-    from mlproj.api.run import Interrupted, execute
+    from mlproj.api.interruption import Interrupted
+    from mlproj.api.run import execute
     from mlproj.execution.supervise import Streams, stand_by
     from mlproj.locations import store_folder
     from mlproj.parameters.given import from_python, gather

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
+from mlproj.api.interruption import Interrupted, interruptible
 from mlproj.api.output_metrics import OutputReading, metrics_in
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
@@ -60,14 +60,6 @@ _STOPPED_BY_A_STEP = (
 )
 
 
-class Interrupted(BaseException):
-    """A signal that asks mlproj to end came while no command was running that it could be passed on to."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRecord:
     """Run what is asked for and give its final record, whether it finished, failed or was killed.
 
@@ -76,7 +68,7 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
     Raises ``MlprojError`` when it could not get as far as running the command; from the moment that the store
     knows of the run, its record tells of that as well.
     """
-    with _interruptible():
+    with interruptible():
         try:
             resolved = resolve_request(request, listener)
             uri = server_uri(request, resolved)
@@ -393,23 +385,3 @@ def command_variables(caller: Mapping[str, str], environment: Environment, resol
     config = resolved.config
     variables |= {config.secret_variables[name]: value for name, value in config.secrets.items()}
     return variables | resolved.command.variables
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn the signals that ask to end into ``Interrupted``, in the main thread, where no command gets them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, _: object) -> None:
-        raise Interrupted(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-    ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in ours}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

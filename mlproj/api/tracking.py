@@ -18,6 +18,7 @@ from mlproj.tracking.gateway.joining import URI, joined, on_server
 from mlproj.tracking.gateway.listener import LOOPBACK, Gateway, JoinedRun, close_gateway, open_gateway
 from mlproj.tracking.remote.address import absolute_uri, is_of_this_machine, shown_uri, uri_of
 from mlproj.tracking.remote.mirroring import Mirror, close_mirror, end_mirror, open_mirror, settle, wait_for_counterpart
+from mlproj.tracking.remote.server import is_installed
 from mlproj.tracking.remote.state import Counterpart, keep_counterpart
 
 # How long a command waits for a server that is slow to make its run; then it joins the gateway.
@@ -45,18 +46,17 @@ def server_uri(request: RunRequest, resolved: Resolved) -> str | None:
     Raises ``UsageError`` when one was asked for and MLflow's client is not there to speak to it.
     """
     from_manifest = resolved.loaded.manifest.tracking.uri
-    declared = resolved.entry_point.environment_variables.get(URI)
-    uri, demanded = None, True
+    from_variable = resolved.entry_point.environment_variables.get(URI) or uri_of(os.environ)
+    uri = None
     if request.tracking_uri is not None:
         uri = absolute_uri(request.tracking_uri, Path.cwd()) if request.tracking_uri else None
-    elif declared or uri_of(os.environ):
-        uri, demanded = declared or uri_of(os.environ), False
-        uri = absolute_uri(uri, Path.cwd()) if uri else None
+    elif from_variable:
+        uri = absolute_uri(from_variable, Path.cwd())
+        if not is_installed():
+            return None  # the server is told by the clients in the run alone, as `notices_of` says
     elif from_manifest and resolved.snapshot.tree is None:
         uri = absolute_uri(from_manifest, resolved.loaded.folder)
-    if uri is not None and not _has_client():
-        if not demanded:
-            return None
+    if uri is not None and not is_installed():
         raise UsageError(
             f"the run is to be on {shown_uri(uri)}, and MLflow's client, which speaks to it, is not installed",
             hint="`pip install 'mlproj[mlflow]'` where mlproj is installed; or `--tracking-uri ''`: the store alone.",
@@ -74,18 +74,12 @@ def notices_of(request: RunRequest, resolved: Resolved) -> list[str]:
             "the tracking server that the fetched project names is told of the run only if asked for: "
             f"`--tracking-uri {one_line(from_manifest)}`"
         )
-    if request.tracking_uri is None and (uri := uri_of(os.environ)) and not _has_client():
+    if request.tracking_uri is None and (uri := uri_of(os.environ)) and not is_installed():
         found.append(
             f"{URI} is set, and {shown_uri(uri)} is told of the run only by the clients in it: "
             "`pip install 'mlproj[mlflow]'` has mlproj tell it too"
         )
     return found
-
-
-def _has_client() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("mlflow") is not None
 
 
 def begin_tracking(

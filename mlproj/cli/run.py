@@ -229,7 +229,8 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         from mlproj.api.ahead import start_client_ahead
 
         start_client_ahead(request, standby)
-        from mlproj.api.run import Interrupted, execute
+        from mlproj.api.interruption import Interrupted
+        from mlproj.api.run import execute
         from mlproj.cli.progress import RunDisplay
     except BaseException:
         stand_down(standby)

@@ -42,13 +42,12 @@ def add_logged(store: Store, run_id: str, lines: Iterable[Mapping[str, Any]]) ->
         with explained(store.folder):
             append_lines(files.metrics, added)
         return
-    with explained(store.folder), locks.exclusive_here(files.change_lock):
+
+    def with_added(record: RunRecord) -> RunRecord:
         append_lines(files.metrics, added)
-        record = read_record(files)
         # From where the run's own intake ended: what was changed of the rest since stays changed.
         totals = open_intake(store, run_id, files.metrics).close()
         name = totals.tags.get(NAME_TAG) or record.name
-        record = replace(with_totals(record, totals), name=name, notices=record.notices)
-        write_record(files, record)
-    with transaction(store.folder, store.connection) as connection:
-        index_record(connection, record)
+        return replace(with_totals(record, totals), name=name, notices=record.notices)
+
+    change_record(store, run_id, with_added)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlproj.runs.database import explained
 from mlproj.runs.index import number_of, plain
+from mlproj.runs.intake import summaries_of
 from mlproj.runs.store import Store
 
 _AXES = {"step": "step", "time": "at_ms"}
@@ -44,12 +45,12 @@ class MetricSummary:
 
 def metric_summaries(store: Store, run_id: str) -> list[MetricSummary]:
     """The metrics of a run by name. Raises StoreError."""
-    with explained(store.folder):
-        rows = store.connection.execute(
-            "SELECT name, value, step, at_ms, minimum, maximum, points FROM metrics WHERE run = ? ORDER BY name",
-            (number_of(store.connection, run_id),),
-        )
-        return [MetricSummary(row[0], math.nan if row[1] is None else row[1], *row[2:]) for row in rows]
+    found = []
+    for name, each in sorted(summaries_of(store, run_id).items()):
+        # Of nothing but NaN there is neither.
+        lowest, highest = (None, None) if each.minimum > each.maximum else (each.minimum, each.maximum)
+        found.append(MetricSummary(name, each.value, each.step, each.at_ms, lowest, highest, each.points))
+    return found
 
 
 def curve_points(

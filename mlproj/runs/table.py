@@ -103,11 +103,15 @@ def page_of_runs(store: Store, selection: Selection, first: int, most: int) -> l
     """
     with explained(store.folder):
         numbers = _numbers(store, selection, first, most)
-        rows = store.connection.execute(
-            f"SELECT runs.number, {_ROW} FROM runs WHERE runs.number IN ({_marks(numbers)})",  # noqa: S608
-            numbers,
-        )
-        found = {row[0]: TableRun(row[0], row[1], dict(zip(ATTRIBUTES, row[1:]))) for row in rows}
+        return _runs_numbered(store, numbers)
+
+
+def _runs_numbered(store: Store, numbers: Sequence[int]) -> list[TableRun]:
+    rows = store.connection.execute(
+        f"SELECT runs.number, {_ROW} FROM runs WHERE runs.number IN ({_marks(numbers)})",  # noqa: S608  constants and marks
+        numbers,
+    )
+    found = {row[0]: TableRun(row[0], row[1], dict(zip(ATTRIBUTES, row[1:]))) for row in rows}
     return [found[number] for number in numbers if number in found]
 
 
@@ -258,12 +262,7 @@ def runs_of_group(
     with explained(store.folder):
         more: Sql = (f"runs.number IN ({inner})", [*join_values, value])
         numbers = _sorted(store, selection, first, most, more)
-        rows = store.connection.execute(
-            f"SELECT runs.number, {_ROW} FROM runs WHERE runs.number IN ({_marks(numbers)})",  # noqa: S608
-            numbers,
-        )
-        found = {row[0]: TableRun(row[0], row[1], dict(zip(ATTRIBUTES, row[1:]))) for row in rows}
-    return [found[number] for number in numbers if number in found]
+        return _runs_numbered(store, numbers)
 
 
 def spreads_of(

@@ -8,6 +8,8 @@ from mlproj.runs.totals import NAME_TAG
 PARENT = "mlflow.parentRunId"
 # A run's id here, on a server that gives it another.
 OWN_ID = "mlproj.run_id"
+# What a dataset was used for, such as `training`.
+DATA_CONTEXT = "mlflow.data.context"
 
 
 def tags_of_origin(record: RunRecord) -> dict[str, str]:

@@ -156,7 +156,7 @@ def compared(store: Store, request: Request) -> Any:
     return compare([find(store, name) for name in runs]).to_json()
 
 
-def all_experiments(store: Store, request: Request) -> Any:  # noqa: ARG001
+def all_experiments(store: Store, _request: Request) -> Any:
     """The experiments, and how many runs each has."""
     counts = dict(table.tally(store, "experiment"))
     return {
@@ -166,11 +166,11 @@ def all_experiments(store: Store, request: Request) -> Any:  # noqa: ARG001
     }
 
 
-def all_projects(store: Store, request: Request) -> Any:  # noqa: ARG001
+def all_projects(store: Store, _request: Request) -> Any:
     """The projects, and how many runs each has."""
     return {"projects": [{"name": name, "runs": count} for name, count in table.tally(store, "project")]}
 
 
-def all_names(store: Store, request: Request) -> Any:  # noqa: ARG001
+def all_names(store: Store, _request: Request) -> Any:
     """The names of all metrics, parameters and tags in the store."""
     return {section: known_names(store, section) for section in table.SECTIONS}

@@ -152,5 +152,5 @@ def _failure(site: Site, request: Request, error: MlprojError) -> Response:
     return page(site, "error.html", status=status, title=title, message=error.message, hint=error.hint, csrf="")
 
 
-def _openapi(site: Site, request: Request) -> Response:  # noqa: ARG001
+def _openapi(_site: Site, _request: Request) -> Response:
     return JSONResponse(document())

@@ -74,7 +74,7 @@ def run_page(site: Site, request: Request) -> Response:
         )
 
 
-def _overview(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _overview(store: Store, record: RunRecord, _files: RunFiles, _request: Request) -> dict[str, Any]:
     summaries = metric_summaries(store, record.id)
     return {
         "parameters": parameters_of(record),
@@ -111,15 +111,15 @@ def _counterpart(record: RunRecord) -> str | None:
     return page_of(record.tracking) if record.tracking is not None and record.tracking.run_id else None
 
 
-def _metrics(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _metrics(store: Store, record: RunRecord, _files: RunFiles, _request: Request) -> dict[str, Any]:
     return {"metrics": metric_summaries(store, record.id)}
 
 
-def _log(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _log(_store: Store, _record: RunRecord, files: RunFiles, _request: Request) -> dict[str, Any]:
     return {"size": files.log.stat().st_size if files.log.exists() else 0}
 
 
-def _source(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _source(_store: Store, record: RunRecord, files: RunFiles, _request: Request) -> dict[str, Any]:
     remote = record.source.remote or ""
     web = remote if urlsplit(remote).scheme in ("http", "https") else None
     patch = own_text(files, record.source.patch, _MOST_PATCH)
@@ -131,7 +131,7 @@ def _source(store: Store, record: RunRecord, files: RunFiles, request: Request) 
     }
 
 
-def _environment(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _environment(_store: Store, record: RunRecord, files: RunFiles, _request: Request) -> dict[str, Any]:
     return {"lock": own_text(files, record.environment.lock, _MOST_PATCH)}
 
 
@@ -146,7 +146,7 @@ def own_text(files: RunFiles, name: str | None, most: int) -> str | None:
         return None
 
 
-def _artifacts(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _artifacts(_store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:
     tree = artifact_tree(files.artifacts)
     listed = list(files_in(tree))
     # A name of bytes that are no UTF-8 is known here by what Python has for such bytes.
@@ -170,7 +170,7 @@ def _artifacts(store: Store, record: RunRecord, files: RunFiles, request: Reques
     }
 
 
-def _resources(store: Store, record: RunRecord, files: RunFiles, request: Request) -> dict[str, Any]:  # noqa: ARG001
+def _resources(_store: Store, _record: RunRecord, files: RunFiles, _request: Request) -> dict[str, Any]:
     return {"samples": len(read_samples(files.samples))}
 
 

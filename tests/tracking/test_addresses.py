@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlproj.tracking.remote.address import absolute_uri, credentials_of, is_of_this_machine, shown_uri, uri_of
 
-HERE = Path("/work/wine")
+HERE = Path("/projects/wine")
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ HERE = Path("/work/wine")
         ("http://mlflow.example:5000", "http://mlflow.example:5000"),
         ("databricks", "databricks"),
         ("databricks://profile", "databricks://profile"),
-        ("mlruns", "file:///work/wine/mlruns"),
-        ("./ml runs", "file:///work/wine/ml%20runs"),
+        ("mlruns", "file:///projects/wine/mlruns"),
+        ("./ml runs", "file:///projects/wine/ml%20runs"),
         ("/data/mlruns", "file:///data/mlruns"),
-        ("file:mlruns", "file:///work/wine/mlruns"),
+        ("file:mlruns", "file:///projects/wine/mlruns"),
         ("file:///data/mlruns", "file:///data/mlruns"),
-        ("sqlite:///mlflow.db", "sqlite:////work/wine/mlflow.db"),
+        ("sqlite:///mlflow.db", "sqlite:////projects/wine/mlflow.db"),
         ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
         ("postgresql://db/mlflow", "postgresql://db/mlflow"),
     ],

@@ -16,6 +16,7 @@ from mlproj.tracking.gateway.limits import check_batch, check_key, check_length,
 from mlproj.tracking.gateway.messages import MODEL_INPUTS, metric_message, param_text, same_value
 from mlproj.tracking.gateway.model_calls import note_metrics
 from mlproj.tracking.gateway.session import Session, files, log, log_points, rename, view
+from mlproj.tracking.mlflow_tags import DATA_CONTEXT
 
 _MOST_RUNS = 100
 _MOST_POINTS = 25_000
@@ -77,7 +78,7 @@ def log_inputs(session: Session, call: Call) -> Answer:
         line: dict[str, Any] = {
             "name": dataset.text("name"),
             "digest": dataset.text("digest"),
-            "context": tags.pop("mlflow.data.context", ""),
+            "context": tags.pop(DATA_CONTEXT, ""),
             "tags": tags,
         }
         for key in ("source_type", "source", "schema", "profile"):

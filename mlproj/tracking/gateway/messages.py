@@ -13,7 +13,7 @@ from mlproj.runs.record import DatasetRecord, RunRecord
 from mlproj.runs.times import seconds_of
 from mlproj.runs.totals import NAME_TAG
 from mlproj.tracking.gateway.session import View
-from mlproj.tracking.mlflow_tags import tags_of_origin
+from mlproj.tracking.mlflow_tags import DATA_CONTEXT, tags_of_origin
 
 STATUSES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "FAILED"}
 MODEL_INPUTS = "mlflow.modelInputs"
@@ -129,7 +129,7 @@ def same_value(typed: Any, text: str) -> bool:
 
 
 def _dataset_input(dataset: DatasetRecord) -> dict[str, Any]:
-    tags = {**({"mlflow.data.context": dataset.context} if dataset.context else {}), **dataset.tags}
+    tags = {**({DATA_CONTEXT: dataset.context} if dataset.context else {}), **dataset.tags}
     described = {
         "name": dataset.name,
         "digest": dataset.digest,

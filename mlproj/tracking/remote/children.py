@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from mlproj.runs.database import explained
 from mlproj.tracking.mlflow_tags import OWN_ID, PARENT
 from mlproj.tracking.remote.exchange import Exchange
 from mlproj.tracking.remote.importing import import_run
-from mlproj.tracking.remote.server import asked
+from mlproj.tracking.remote.server import all_of
 from mlproj.tracking.remote.state import read_counterpart
 
 _PAGE = 1000
@@ -32,20 +34,18 @@ def receive_children(exchange: Exchange, told: Callable[[str], None]) -> None:
     above = [(exchange.there, exchange.run_id)]
     while above:
         parent, parent_here = above.pop()
-        token = None
-        while True:
-            with asked(exchange.server.uri):
-                page = exchange.server.client.search_runs(
-                    [exchange.counterpart.experiment_id],
-                    f"tags.`{PARENT}` = '{parent}'",
-                    max_results=_PAGE,
-                    page_token=token,
-                )
-            for seen in page:
-                if OWN_ID not in seen.data.tags:
-                    experiment = exchange.counterpart.experiment
-                    child = import_run(exchange.server, exchange.store, seen, experiment, told, parent=parent_here)
-                    above.append((seen.info.run_id, child))
-            token = page.token
-            if not token:
-                break
+        found = all_of(
+            exchange.server,
+            partial(_children_there, exchange, parent),
+        )
+        for seen in found:
+            if OWN_ID not in seen.data.tags:
+                experiment = exchange.counterpart.experiment
+                child = import_run(exchange.server, exchange.store, seen, experiment, told, parent=parent_here)
+                above.append((seen.info.run_id, child.id))
+
+
+def _children_there(exchange: Exchange, parent: str, token: str | None) -> Any:
+    wanted = f"tags.`{PARENT}` = '{parent}'"
+    experiment = exchange.counterpart.experiment_id
+    return exchange.server.client.search_runs([experiment], wanted, max_results=_PAGE, page_token=token)

@@ -12,13 +12,15 @@ from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store, load
 from mlproj.runs.times import seconds_of
 from mlproj.runs.totals import NAME_TAG
+from mlproj.tracking.gateway.messages import STATUSES as MESSAGE_STATUSES
 from mlproj.tracking.mlflow_tags import OWN_ID, PARENT, tags_of_origin
 from mlproj.tracking.remote.server import Server, ServerError, asked
 from mlproj.tracking.remote.state import Counterpart, keep_counterpart, read_counterpart
 
 # What a server keeps of an infinity: the largest number that it can.
 _LARGEST = 1.7976931348623157e308
-STATUSES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "KILLED"}
+# Nobody is left to say that the run failed, and its runner was killed.
+STATUSES = {**MESSAGE_STATUSES, "lost": "KILLED"}
 
 
 @dataclass

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from mlproj import locks
 from mlproj.errors import UsageError
@@ -27,13 +28,12 @@ from mlproj.tracking.mlflow_tags import OWN_ID, PARENT
 from mlproj.tracking.remote import receiving
 from mlproj.tracking.remote.exchange import Exchange, own_name
 from mlproj.tracking.remote.receiving import with_files
-from mlproj.tracking.remote.server import Server, ServerError, asked
+from mlproj.tracking.remote.server import Server, ServerError, all_of, asked
 from mlproj.tracking.remote.state import Counterpart, keep_counterpart, read_counterpart
 from mlproj.version import __version__
 
 Told = Callable[[str], None]
 _PAGE = 1000
-_POINTS_A_LINE = 500
 _UNFINISHED = "without its artifacts"
 _KINDS = {"conda": "conda", "virtualenv": "virtualenv", "docker": "docker"}
 # What the record says elsewhere.
@@ -49,6 +49,14 @@ class Imported:
     same: int = 0
 
 
+@dataclass(frozen=True)
+class ImportedRun:
+    """A run that was brought in: its id here, and what that took."""
+
+    id: str
+    what: Literal["new", "changed", "same"]
+
+
 def import_runs(server: Server, store: Store, experiment: str | None, told: Told) -> Imported:
     """Bring in all runs of a server, or of one experiment by its name, that are not deleted.
 
@@ -57,24 +65,21 @@ def import_runs(server: Server, store: Store, experiment: str | None, told: Told
     imported = Imported([], [])
     ids: dict[str, str] = {}
     for each in _experiments(server, experiment):
-        for seen in _runs(server, each.experiment_id):
+        for seen in all_of(server, partial(_runs, server, each.experiment_id)):
             parent = ids.get(seen.data.tags.get(PARENT, ""))
-            before = _known(store, server, seen)
-            run_id = import_run(server, store, seen, own_name(each.name), told, parent=parent)
-            ids[seen.info.run_id] = run_id
-            if before is None:
-                imported.new.append(run_id)
-            elif before in ("", _fingerprint(seen)):
+            run = import_run(server, store, seen, own_name(each.name), told, parent=parent)
+            ids[seen.info.run_id] = run.id
+            if run.what == "same":
                 imported.same += 1
             else:
-                imported.changed.append(run_id)
+                (imported.new if run.what == "new" else imported.changed).append(run.id)
     return imported
 
 
 def import_run(
     server: Server, store: Store, seen: Any, experiment: str, told: Told, *, parent: str | None = None
-) -> str:
-    """Bring in one run as the server says it is; gives its id here.
+) -> ImportedRun:
+    """Bring in one run as the server says it is.
 
     A run that is here in whole and has not changed is left alone, and so is one of our own that the server was sent.
     Whatever kills this, the store holds the run whole or not at all. Raises ServerError, StoreError.
@@ -83,15 +88,18 @@ def import_run(
     with explained(store.folder):
         held = locks.wait_exclusive(store.folder / "import.lock")
     try:
-        if not files_of(store, run_id).record.exists():
+        known = _known(store, server, seen)
+        if known is None:
             told(f"fetching run {seen.info.run_id}")
             _bring_in(server, store, seen, run_id, experiment, parent, told)
-        elif _known(store, server, seen) not in ("", _fingerprint(seen)):
-            told(f"fetching what is new of run {seen.info.run_id}")
-            _bring_up_to_date(server, store, seen, run_id, told)
+            return ImportedRun(run_id, "new")
+        if known in ("", _fingerprint(seen)):
+            return ImportedRun(run_id, "same")
+        told(f"fetching what is new of run {seen.info.run_id}")
+        _bring_up_to_date(server, store, seen, run_id, told)
+        return ImportedRun(run_id, "changed")
     finally:
         held.release()
-    return run_id
 
 
 def id_here(seen: Any) -> str:
@@ -112,14 +120,7 @@ def _known(store: Store, server: Server, seen: Any) -> str | None:
 
 
 def _experiments(server: Server, name: str | None) -> list[Any]:
-    found, token = [], None
-    while True:
-        with asked(server.uri):
-            page = server.client.search_experiments(page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            break
+    found = list(all_of(server, lambda token: server.client.search_experiments(page_token=token)))
     # Oldest first, so that a parent is here before its children more often than not.
     found.sort(key=lambda each: (getattr(each, "creation_time", None) or 0, each.name))
     if name is None:
@@ -131,17 +132,9 @@ def _experiments(server: Server, name: str | None) -> list[Any]:
     return wanted
 
 
-def _runs(server: Server, experiment_id: str) -> Iterator[Any]:
-    token = None
-    while True:
-        with asked(server.uri):
-            page = server.client.search_runs(
-                [experiment_id], order_by=["attributes.start_time ASC"], max_results=_PAGE, page_token=token
-            )
-        yield from page
-        token = page.token
-        if not token:
-            return
+def _runs(server: Server, experiment_id: str, token: str | None) -> Any:
+    order = ["attributes.start_time ASC"]
+    return server.client.search_runs([experiment_id], order_by=order, max_results=_PAGE, page_token=token)
 
 
 def _bring_in(
@@ -160,9 +153,7 @@ def _bring_in(
             for metric in seen.data.metrics:
                 with asked(server.uri):
                     history = server.client.get_metric_history(seen.info.run_id, metric)
-                points = [[each.key, each.value, each.step, each.timestamp] for each in history]
-                shares = range(0, len(points), _POINTS_A_LINE)
-                append_lines(new.metrics, ({"points": points[at : at + _POINTS_A_LINE]} for at in shares))
+                append_lines(new.metrics, receiving.point_lines(history))
             record = _record(server, seen, run_id, experiment, parent)
             try:
                 fetched = receiving.fetch_artifacts(exchange, new.artifacts, new.uploads, told)
@@ -214,14 +205,13 @@ def _counterpart(server: Server, seen: Any, experiment: str) -> Counterpart:
         seen.info.experiment_id,
         seen.info.run_id,
         dict(seen.data.tags),
-        status=seen.info.status,
         seen=_fingerprint(seen),
         complete=True,
     )
 
 
 def _fingerprint(seen: Any) -> str:
-    metrics = sorted([each.key, repr(each.value), each.step, each.timestamp] for each in seen.data._metric_objs)
+    metrics = sorted([each.key, repr(each.value), each.step, each.timestamp] for each in receiving.latest_metrics(seen))
     info, data = seen.info, seen.data
     return sha256_of_text(
         json.dumps([info.status, info.end_time, sorted(data.params), sorted(data.tags.items()), metrics])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mlproj.tracking.remote.address import shown_uri
 
@@ -29,11 +29,14 @@ class Mirror:
 
     uri: str
     process: subprocess.Popen[bytes]
+    orders: IO[bytes]
+    answers: IO[bytes]
     log: Path
     unread: bytes = b""
     counterpart: dict[str, str] | None = None
     trouble: str | None = None
     hint: str | None = None
+    settled: bool = False
     ended: bool = False
     told: Callable[[str], None] = field(default=lambda _: None)
 
@@ -61,7 +64,8 @@ def open_mirror(
             stderr=stderr,
             start_new_session=True,
         )
-    mirror = Mirror(uri, process, log, told=told)
+    assert process.stdin is not None and process.stdout is not None
+    mirror = Mirror(uri, process, process.stdin, process.stdout, log, told=told)
     plan = {"uri": uri, "store": str(store), "run": run_id, "experiment": experiment, "experiment_id": experiment_id}
     _order(mirror, json.dumps(plan))
     return mirror
@@ -75,11 +79,10 @@ def wait_for_counterpart(mirror: Mirror, patience_s: float) -> dict[str, str] | 
 
 def settle(mirror: Mirror) -> None:
     """Have all that the server has of the run brought in. Trouble is in the mirror afterwards."""
-    settled: list[bool] = []
     if not mirror.ended:
         mirror.trouble = None
     _order(mirror, "settle")
-    _read_until(mirror, lambda: bool(settled), _PATIENCE_S, settled)
+    _read_until(mirror, lambda: mirror.settled, _PATIENCE_S)
 
 
 def close_mirror(mirror: Mirror) -> None:
@@ -96,12 +99,12 @@ def close_mirror(mirror: Mirror) -> None:
 def end_mirror(mirror: Mirror) -> None:
     """End the mirror, whatever it is about."""
     with contextlib.suppress(OSError):
-        mirror.process.stdin.close()  # type: ignore[union-attr]
+        mirror.orders.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         mirror.process.wait(0.2)
     mirror.process.kill()
     mirror.process.wait()
-    mirror.process.stdout.close()  # type: ignore[union-attr]
+    mirror.answers.close()
     with contextlib.suppress(OSError):
         if not mirror.log.stat().st_size:
             mirror.log.unlink()
@@ -109,14 +112,13 @@ def end_mirror(mirror: Mirror) -> None:
 
 def _order(mirror: Mirror, line: str) -> None:
     with contextlib.suppress(OSError):  # it has ended, which reading tells
-        mirror.process.stdin.write(f"{line}\n".encode())  # type: ignore[union-attr]
-        mirror.process.stdin.flush()  # type: ignore[union-attr]
+        mirror.orders.write(f"{line}\n".encode())
+        mirror.orders.flush()
 
 
-def _read_until(mirror: Mirror, done: Callable[[], bool], patience_s: float, settled: list[bool] | None = None) -> bool:
+def _read_until(mirror: Mirror, done: Callable[[], bool], patience_s: float) -> bool:
     """Take in what the mirror says until ``done``, until it ends, or until it is silent for ``patience_s``."""
-    assert mirror.process.stdout is not None
-    descriptor = mirror.process.stdout.fileno()
+    descriptor = mirror.answers.fileno()
     deadline = time.monotonic() + patience_s
     while not done() and not mirror.ended:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
@@ -129,18 +131,17 @@ def _read_until(mirror: Mirror, done: Callable[[], bool], patience_s: float, set
             return False
         *lines, mirror.unread = (mirror.unread + data).split(b"\n")
         for line in lines:
-            _take(mirror, json.loads(line), settled)
+            _take(mirror, json.loads(line))
             deadline = time.monotonic() + patience_s
     return True
 
 
-def _take(mirror: Mirror, said: dict[str, Any], settled: list[bool] | None) -> None:
+def _take(mirror: Mirror, said: dict[str, Any]) -> None:
     if "run_id" in said:
         mirror.counterpart = said
     if "trouble" in said:
         mirror.trouble, mirror.hint = said["trouble"], said["hint"]
     if "doing" in said:
         mirror.told(said["doing"])
-    if said.get("settled") and settled is not None:
-        settled.append(True)
+    mirror.settled = mirror.settled or said.get("settled", False)
     mirror.ended = mirror.ended or said.get("ended", False)

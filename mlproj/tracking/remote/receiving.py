@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,12 @@ from mlproj.runs.changes import add_logged, change_record
 from mlproj.runs.metric_history import metric_history
 from mlproj.runs.record import DatasetRecord, FileRecord, ModelRecord, OutputRecord, RunRecord
 from mlproj.runs.store import files_of, is_live
-from mlproj.tracking.mlflow_tags import OWN_ID, PARENT, tags_of_origin
+from mlproj.tracking.mlflow_tags import DATA_CONTEXT, OWN_ID, PARENT, tags_of_origin
 from mlproj.tracking.remote.exchange import Exchange, identity, identity_of
 from mlproj.tracking.remote.server import Server, ServerError, asked
 from mlproj.tracking.remote.state import keep_counterpart
 
 _POINTS_A_LINE = 500
-CONTEXT = "mlflow.data.context"
 
 
 def receive_logged(exchange: Exchange, record: RunRecord) -> None:
@@ -51,7 +50,7 @@ def receive_logged(exchange: Exchange, record: RunRecord) -> None:
 
 def _new_points(exchange: Exchange, seen: Any) -> Iterator[dict[str, Any]]:
     client = exchange.server.client
-    for metric in seen.data._metric_objs:
+    for metric in latest_metrics(seen):
         now = (metric.step, metric.value, metric.timestamp)
         # What is logged here comes back as the server's latest, and needs no history to be looked through.
         if exchange.latest.get(metric.key) == now or identity(metric.key, now[0], now[2], now[1]) in exchange.known:
@@ -63,11 +62,22 @@ def _new_points(exchange: Exchange, seen: Any) -> Iterator[dict[str, Any]]:
         for each in history:
             known = identity(each.key, each.step, each.timestamp, each.value)
             if known not in here and known not in exchange.known:
-                new.append([each.key, each.value, each.step, each.timestamp])
+                new.append(each)
             exchange.known.add(known)
         exchange.latest[metric.key] = now
-        for first in range(0, len(new), _POINTS_A_LINE):
-            yield {"points": new[first : first + _POINTS_A_LINE]}
+        yield from point_lines(new)
+
+
+def latest_metrics(seen: Any) -> list[Any]:
+    """The last value of each metric of a run on a server, with its step and its time, which ``metrics`` has not."""
+    return list(seen.data._metric_objs)
+
+
+def point_lines(history: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """MLflow's metric values as lines of a metrics file."""
+    for first in range(0, len(history), _POINTS_A_LINE):
+        share = history[first : first + _POINTS_A_LINE]
+        yield {"points": [[each.key, each.value, each.step, each.timestamp] for each in share]}
 
 
 def _new_tags(exchange: Exchange, seen: Any, record: RunRecord) -> dict[str, str | None]:
@@ -94,7 +104,7 @@ def datasets_of(seen: Any) -> list[DatasetRecord]:
             DatasetRecord(
                 dataset.name,
                 dataset.digest or "",
-                tags.pop(CONTEXT, ""),
+                tags.pop(DATA_CONTEXT, ""),
                 dataset.source_type or "",
                 dataset.source or "",
                 dataset.schema or "",
@@ -186,20 +196,19 @@ class _KeptArtifacts:
 
 def _kept_artifacts(exchange: Exchange) -> _KeptArtifacts:
     client, run_id, uri = exchange.server.client, exchange.there, exchange.server.uri
-    if not hasattr(client, "search_logged_models"):
-        return _KeptArtifacts(partial(client.list_artifacts, run_id), partial(client.download_artifacts, run_id))
-    try:
-        # A client since 3.0 looks through these as well, which a server before that has not heard of.
-        with asked(uri):
-            client.search_logged_models(experiment_ids=[exchange.counterpart.experiment_id], max_results=1)
-    except ServerError as error:
-        if error.status != 404:
-            raise
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    if hasattr(client, "search_logged_models"):
+        try:
+            # A client since 3.0 looks through these as well, which a server before that has not heard of.
+            with asked(uri):
+                client.search_logged_models(experiment_ids=[exchange.counterpart.experiment_id], max_results=1)
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        with asked(uri):
-            kept = get_artifact_repository(client.get_run(run_id).info.artifact_uri)
-        return _KeptArtifacts(kept.list_artifacts, kept.download_artifacts)
+            with asked(uri):
+                kept = get_artifact_repository(client.get_run(run_id).info.artifact_uri)
+            return _KeptArtifacts(kept.list_artifacts, kept.download_artifacts)
     return _KeptArtifacts(partial(client.list_artifacts, run_id), partial(client.download_artifacts, run_id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from mlproj.runs.index import plain
@@ -14,7 +15,7 @@ from mlproj.runs.store import files_of
 from mlproj.runs.times import seconds_of
 from mlproj.runs.totals import NAME_TAG
 from mlproj.tracking.gateway.messages import param_text
-from mlproj.tracking.mlflow_tags import OWN_ID, PARENT, tags_of_origin
+from mlproj.tracking.mlflow_tags import DATA_CONTEXT, OWN_ID, PARENT, tags_of_origin
 from mlproj.tracking.remote.exchange import STATUSES, Exchange, identity_of
 from mlproj.tracking.remote.server import ServerError, asked
 from mlproj.tracking.remote.state import keep_counterpart
@@ -54,7 +55,7 @@ def send_artifacts(exchange: Exchange, record: RunRecord, told: Callable[[str], 
             continue
         told(f"sending {path}")
         try:
-            _attempt(exchange, what, lambda each=each: _send_file(exchange, each))  # type: ignore[misc]
+            _attempt(exchange, what, partial(_send_file, exchange, each))
         except ServerError as error:
             if error.status not in OF_THE_FILE:
                 raise
@@ -74,7 +75,7 @@ def send_datasets(exchange: Exchange, record: RunRecord) -> None:
         return  # MLflow before 2.4 knows of none
 
     def entity(each: DatasetRecord) -> Any:
-        tags = {**({"mlflow.data.context": each.context} if each.context else {}), **each.tags}
+        tags = {**({DATA_CONTEXT: each.context} if each.context else {}), **each.tags}
         dataset = Dataset(
             each.name,
             each.digest,
@@ -94,12 +95,10 @@ def send_datasets(exchange: Exchange, record: RunRecord) -> None:
 
 
 def send_end(exchange: Exchange, record: RunRecord) -> None:
-    """Tell the server how the run ended, whatever its script has told it. Raises ServerError, StoreError."""
-    status = STATUSES[record.status]
+    """Tell the server how the run ended, whatever its script has told it. Raises ServerError."""
     ended = round(seconds_of(record.ended_at) * 1000) if record.ended_at else None
     with asked(exchange.server.uri):
-        exchange.server.client.set_terminated(exchange.there, status, ended)
-    exchange.counterpart.status = status
+        exchange.server.client.set_terminated(exchange.there, STATUSES[record.status], ended)
 
 
 def _send_params(exchange: Exchange, record: RunRecord) -> None:
@@ -134,7 +133,7 @@ def _send_tags(exchange: Exchange, record: RunRecord) -> None:
         before.update(several)
     removed = [name for name in before if name not in wanted and name not in (PARENT, NAME_TAG)]
     for name in removed:
-        _attempt(exchange, f"tag {name}", lambda name=name: exchange.server.client.delete_tag(exchange.there, name))  # type: ignore[misc]
+        _attempt(exchange, f"tag {name}", partial(exchange.server.client.delete_tag, exchange.there, name))
         del before[name]
     if changed or removed:
         keep_counterpart(exchange.store, exchange.run_id, exchange.counterpart)
@@ -190,7 +189,7 @@ def _log(
             _attempt(
                 exchange,
                 f"{what} {name}",
-                lambda name=name, value=value: client.log_batch(exchange.there, **request(name, value)),  # type: ignore[misc]
+                partial(client.log_batch, exchange.there, **request(name, value)),
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +109,18 @@ def asked(uri: str) -> Iterator[None]:
         message = f"{shown_uri(uri)}: {_message(error, uri)}"
         refusal = code if refused else None
         raise ServerError(message, hint=_hint(status, str(error)), refusal=refusal, status=status) from error
+
+
+def all_of(server: Server, ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """What a search finds, page after page; ``ask`` is handed the token of the next one. Raises ServerError."""
+    token = None
+    while True:
+        with asked(server.uri):
+            page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _http_status(text: str) -> int | None:

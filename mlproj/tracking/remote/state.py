@@ -19,8 +19,7 @@ class Counterpart:
     """A run's counterpart on a server.
 
     ``tags`` are those that were last the same on both sides, ``files`` the artifacts sent, by their digests,
-    ``refused`` what the server will not have, ``status`` what it was last told of the run's; ``seen`` is a
-    digest of what it said of a run that was brought in.
+    ``refused`` what the server will not have; ``seen`` is a digest of what it said of a run that was brought in.
     """
 
     uri: str
@@ -30,7 +29,6 @@ class Counterpart:
     tags: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    status: str | None = None
     seen: str | None = None
     complete: bool = False
 
