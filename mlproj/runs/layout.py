@@ -60,6 +60,16 @@ class RunFiles:
         return self.folder / "source.patch"
 
     @property
+    def source(self) -> Path:
+        """Of a run that was recorded elsewhere: the project's files, where they came with it."""
+        return self.folder / "source"
+
+    @property
+    def inputs(self) -> Path:
+        """Of a run that was recorded elsewhere: declared inputs that are no part of the source, by their paths."""
+        return self.folder / "inputs"
+
+    @property
     def alive_lock(self) -> Path:
         """Locked for as long as the run's runner lives."""
         return self.folder / "alive.lock"

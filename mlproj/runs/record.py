@@ -76,6 +76,35 @@ class CommandRecord:
 
 
 @dataclass(frozen=True)
+class RequestRecord:
+    """What was asked for, as far as the rest of the record does not say it: for the run to be had again."""
+
+    parameters: dict[str, Any] = _said("The values the command was given, without secrets", default_factory=dict)
+    secrets: dict[str, str] = _said("Names of secrets, and the variables that hold them", default_factory=dict)
+    arguments: list[str] = _said("Words appended to the command", default_factory=list)
+    environment_kind: str | None = _said("The kind of environment asked for instead of the declared", default=None)
+    docker_arguments: list[str] = _said("Arguments for the container", default_factory=list)
+    hermetic: bool = _said("Whether it was cut off from what it does not declare", default=False)
+
+
+@dataclass(frozen=True)
+class ReproductionRecord:
+    """Which run this one is to be the same as, and whether it was."""
+
+    of: str = _said("Id of the run that was reproduced", default="")
+    verdict: str | None = _said("`identical`, `equivalent` or `different`; none while it runs", default=None)
+    differences: list[str] = _said("What differed", default_factory=list)
+
+
+@dataclass(frozen=True)
+class ImportRecord:
+    """Where a run that was recorded elsewhere came from."""
+
+    origin: str = _said("The file or remote it was taken from, without credentials", default="")
+    at: str = _said("When: ISO 8601, UTC", default="")
+
+
+@dataclass(frozen=True)
 class InputRecord:
     """Something that the run read."""
 
@@ -199,6 +228,13 @@ class RunRecord:
         "The manifest's defaults of parameters that were given another value", default_factory=dict
     )
     tracking: TrackingRecord | None = _said("Where else the run is", default=None)
+    request: RequestRecord | None = _said("What was asked for, for the run to be had again", default=None)
+    variables: dict[str, str] = _said(
+        "Environment variables of the command that decide how it turns out: seeds, threads, locale, those declared",
+        default_factory=dict,
+    )
+    reproduction: ReproductionRecord | None = _said("Which run this one is to be the same as", default=None)
+    imported: ImportRecord | None = _said("Where the run came from, if it was recorded elsewhere", default=None)
     ended_at: str | None = _said("When it ended; of a lost run: when it was last heard of", default=None)
     deleted_at: str | None = _said("When it was moved to the trash", default=None)
     error: str | None = _said("Why it failed, where that was not the command's exit status", default=None)
@@ -253,6 +289,9 @@ _NESTED: dict[str, type] = {
     "machine": MachineRecord,
     "supervisor": SupervisorRecord,
     "tracking": TrackingRecord,
+    "request": RequestRecord,
+    "reproduction": ReproductionRecord,
+    "imported": ImportRecord,
 }
 
 
