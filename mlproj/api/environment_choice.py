@@ -68,6 +68,13 @@ def choose_environment(loaded: CheckedManifest, entry_point: EntryPoint, request
     return ChosenEnvironment(declared, name)
 
 
+def with_python(spec: EnvironmentSpec, version: str | None) -> EnvironmentSpec:
+    """``spec`` with the very Python that a recorded run had, or the nearest of its minor version that is there."""
+    if spec.virtualenv is None or version is None:
+        return spec
+    return EnvironmentSpec(virtualenv=replace(spec.virtualenv, python=version, nearest_python=True))
+
+
 def _strict(virtualenv: Virtualenv, request: RunRequest) -> Virtualenv:
     return replace(virtualenv, nearest_python=False) if request.python_strict else virtualenv
 

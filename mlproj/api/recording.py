@@ -17,7 +17,15 @@ from mlproj.execution.plan import Outcome
 from mlproj.files import write_atomically
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.metric_lines import masked_line
-from mlproj.runs.record import CommandRecord, EnvironmentRecord, Resources, RunRecord, SourceRecord
+from mlproj.runs.record import (
+    CommandRecord,
+    EnvironmentRecord,
+    ReproductionRecord,
+    RequestRecord,
+    Resources,
+    RunRecord,
+    SourceRecord,
+)
 from mlproj.runs.times import now_text
 from mlproj.sources import Snapshot
 from mlproj.version import __version__
@@ -25,7 +33,9 @@ from mlproj.version import __version__
 PATCH_NAME = "source.patch"
 
 
-def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: str | None) -> RunRecord:
+def first_record(
+    run_id: str, request: RunRequest, resolved: Resolved, parent: str | None, author: str | None
+) -> RunRecord:
     """The record of a run that begins: everything but its environment and its end."""
     record = RunRecord(
         id=run_id,
@@ -38,13 +48,15 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         tags=dict(request.tags),
         user=machine.user_name(),
         started_at=now_text(),
-        source=_source(resolved.snapshot),
+        source=replace(_source(resolved.snapshot), author=author),
         command=CommandRecord(
             argv=list(resolved.command.shown),
             shell=resolved.command.interpreter,
             cwd=str(resolved.loaded.folder),
             timeout_s=resolved.timeout_s,
         ),
+        request=_request(request, resolved),
+        reproduction=ReproductionRecord(request.again.of) if request.again is not None else None,
         parent=parent,
         notices=list(resolved.notices),
         command_line=request.command_line,
@@ -55,6 +67,17 @@ def first_record(run_id: str, request: RunRequest, resolved: Resolved, parent: s
         supervisor=machine.supervisor(),
     )
     return masked(record, resolved.secrets)
+
+
+def _request(request: RunRequest, resolved: Resolved) -> RequestRecord:
+    return RequestRecord(
+        parameters=dict(resolved.values_again),
+        secrets=dict(resolved.config.secret_variables),
+        arguments=list(request.arguments),
+        environment_kind=request.environment_kind,
+        docker_arguments=list(request.docker_arguments),
+        hermetic=resolved.hermetic,
+    )
 
 
 def _defaults_left(resolved: Resolved) -> dict[str, Any]:

@@ -9,10 +9,26 @@ from pathlib import Path
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
 from mlproj.parameters.given import Given
+from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line
 
 LONGEST_LABEL = 250
 LONGEST_TAG_VALUE = 5000  # as MLflow has it
+
+
+@dataclass(frozen=True)
+class Again:
+    """A recorded run that is to be had again: ``snapshot`` is its source, in a tree of its own.
+
+    ``python`` is the version of its interpreter; ``variables`` are the deciding ones (``api.variables``), all that its
+    command had. ``trusted`` says that it was the caller's own project, whose container may have what it asks for.
+    """
+
+    of: str
+    snapshot: Snapshot
+    python: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,8 @@ class RunRequest:
     ``python_strict`` takes no other Python than the very version that an MLproject's ``python_env`` asks for.
     ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a fetched project may have of
     this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have the run too; empty: none.
+    ``hermetic`` cuts the run off from what it does not declare (``None``: as the manifest says). ``again`` is the run
+    that this one is to be the same as: its source is run in place of ``project``.
     """
 
     project: str = "."
@@ -44,6 +62,8 @@ class RunRequest:
     timeout_s: float | None = None
     store: Path | None = None
     command_line: str | None = None
+    hermetic: bool | None = None
+    again: Again | None = None
 
 
 def check_labels(name: str, experiment: str | None, tags: Mapping[str, str]) -> None:

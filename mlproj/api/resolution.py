@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mlproj import environments
 from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder, undeclared_manifest
-from mlproj.api.environment_choice import choose_environment
+from mlproj.api.environment_choice import choose_environment, with_python
 from mlproj.api.projects import abandon
 from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.environment import Policy
@@ -20,7 +21,7 @@ from mlproj.locations import cache_folder, store_folder
 from mlproj.manifest.durations import parse_duration
 from mlproj.manifest.entry_points import choose_entry_point, is_script
 from mlproj.manifest.finding import MANIFEST_NAME, MLFLOW_NAME, NoManifestError, is_mlproject
-from mlproj.manifest.models import EntryPoint, EnvironmentSpec
+from mlproj.manifest.models import EntryPoint, EnvironmentSpec, Reproducibility
 from mlproj.parameters.config import Config, Surroundings, resolve
 from mlproj.parameters.relocation import relocate
 from mlproj.parameters.render import RenderedCommand, render
@@ -50,6 +51,10 @@ class Resolved:
     grace_s: float
     secrets: tuple[str, ...]
     notices: tuple[str, ...]
+    values_again: Mapping[str, Any]
+    """The values that have to be given for the same command; paths in the project are relative to it."""
+    reproducibility: Reproducibility
+    hermetic: bool
 
     @property
     def project_name(self) -> str:
@@ -71,6 +76,8 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     check_labels(request.name, request.experiment, request.tags)
     if any("\x00" in word for word in request.arguments):
         raise UsageError("a word for the command holds a NUL character, which no command can be given")
+    if request.again is not None:
+        return _resolve_in(request.again.snapshot.folder, request.again.snapshot, request, listener)
     fetching = _fetching(request, listener)
     if is_folder_as_it_is(request.project, fetching):
         return _resolve_in(manifest_folder(request.project), None, request, listener)
@@ -94,6 +101,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         raise UsageError(loaded.broken[name])
     environment = choose_environment(loaded, entry_point, request)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
+    values_again = dict(_values_again(entry_point, config, folder))
     needed: dict[str, str] = {}
     if environment.spec.docker is not None:
         config, needed = relocate(entry_point, config, folder, environment.spec.docker.project_at)
@@ -107,7 +115,9 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     made_here += [each.relative_to(folder).as_posix() for each in own]
     snapshot = fetched or take_snapshot(request.project, made_here)
     fetched_mounts = (*request.allowed_mounts, *environment.allowed_mounts)
-    policy = replace(request.policy, allowed_mounts=None if snapshot.tree is None else fetched_mounts)
+    of_the_caller = snapshot.tree is None or (request.again is not None and request.again.trusted)
+    policy = replace(request.policy, allowed_mounts=None if of_the_caller else fetched_mounts)
+    reproducibility = loaded.manifest.reproducibility_of(entry_point)
     of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)
     return Resolved(
@@ -117,7 +127,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         entry_point,
         config,
         command,
-        environment.spec,
+        with_python(environment.spec, request.again.python if request.again is not None else None),
         environment.name,
         policy,
         needed,
@@ -125,7 +135,21 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         parse_duration(entry_point.grace_period),
         (*_secrets(entry_point, config), *snapshot.secrets),
         (*of_this_entry_point, *config.notices, *snapshot.notes, *environment.notices),
+        values_again,
+        reproducibility,
+        reproducibility.hermetic or False if request.hermetic is None else request.hermetic,
     )
+
+
+def _values_again(entry_point: EntryPoint, config: Config, folder: Path) -> Iterator[tuple[str, Any]]:
+    """The values to give for the same command: an MLproject's paths are recorded as they were written, from anywhere."""
+    for name, value in config.recorded.items():
+        parameter = entry_point.parameters.get(name)
+        of_mlflow = entry_point.dialect == "mlflow" and parameter is not None and parameter.type == "path"
+        if of_mlflow and not is_url(value):
+            place = Path(config.values[name])
+            value = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else str(place)
+        yield name, value
 
 
 def _no_manifest(fetched: Snapshot, project: str) -> NoManifestError:

@@ -32,6 +32,7 @@ from mlproj.api.tracking import (
     open_to_clients,
     server_uri,
 )
+from mlproj.api.variables import as_recorded, command_variables, deciding, with_defaults
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
 from mlproj.execution.masking import forms_of, mask_text
@@ -48,7 +49,7 @@ from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import OutputRecord, RunRecord
 from mlproj.runs.store import LiveRun, begin, finish, load, new_run_id, save
 from mlproj.runs.totals import with_totals
-from mlproj.sources.git.variables import REDIRECTING
+from mlproj.sources.git.working_tree import CommitFacts, commit_facts
 from mlproj.text import one_line
 from mlproj.tracking.gateway.listener import JoinedRun
 from mlproj.tracking.metrics_file import append_points
@@ -83,20 +84,24 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
                     start_ahead(standby, client_of(standby, resolved.grace_s))
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
-                live, record, patch = _begin(request, resolved, listener)
+                facts = _facts(resolved)
+                live, record, patch = _begin(request, resolved, facts, listener)
             except BaseException:
                 stand_down(standby)
                 raise
-            return _Walk(request, resolved, listener, live, record, uri).to_the_end(standby, patch)
+            return _Walk(request, resolved, listener, live, record, uri, facts).to_the_end(standby, patch)
         finally:
             release(resolved.snapshot)
             if request.keep_tree and resolved.snapshot.tree is not None:
                 listener.notice(f"the project's tree is kept in {one_line(resolved.snapshot.tree.folder)}")
 
 
-def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple[LiveRun, RunRecord, bytes]:
+def _begin(
+    request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener
+) -> tuple[LiveRun, RunRecord, bytes]:
     store = open_settled_store(request.store or store_folder(), listener.notice)
-    record = recording.first_record(new_run_id(store), request, resolved, os.environ.get(RUN_ID_VARIABLE) or None)
+    parent = os.environ.get(RUN_ID_VARIABLE) or None
+    record = recording.first_record(new_run_id(store), request, resolved, parent, facts.author)
     patch = resolved.snapshot.patch
     if patch and any(form in patch for secret in resolved.secrets for form in forms_of(secret)):
         notice = "the patch of the changes is not kept: it holds the value of a secret"
@@ -104,6 +109,10 @@ def _begin(request: RunRequest, resolved: Resolved, listener: Listener) -> tuple
         record, patch = replace(record, source=source), b""
         listener.notice(notice)
     return begin(store, record), record, patch
+
+
+def _facts(resolved: Resolved) -> CommitFacts:
+    return commit_facts(resolved.snapshot.folder) if resolved.snapshot.commit is not None else CommitFacts()
 
 
 class _Walk:
@@ -117,6 +126,7 @@ class _Walk:
         live: LiveRun,
         record: RunRecord,
         uri: str | None,
+        facts: CommitFacts,
     ) -> None:
         self.request = request
         self.resolved = resolved
@@ -126,6 +136,7 @@ class _Walk:
         self.begun = time.monotonic()
         self.intake: Intake | None = None
         self.uri = uri
+        self.facts = facts
         self.tracking = Tracking(live)
         self.held: HeldLock | None = None
         self.sampling: Sampling | None = None
@@ -217,7 +228,7 @@ class _Walk:
             return
         reach = None if container is None or container.reach is None else container.reach.address
         caller = os.environ if container is None else container.variables
-        variables = command_variables(caller, environment, self.resolved)
+        variables = command_variables(self._caller(caller), environment, self.resolved)
         joined_run = JoinedRun(self.live, self.record, self.intake, mask, self._keeps_experiment)
         open_to_clients(self.tracking, joined_run, variables, reach, self.listener)
 
@@ -245,14 +256,14 @@ class _Walk:
         if environment.container is not None:
             from mlproj.execution.container import inside_variables, within
 
-            inside = command_variables({}, environment, resolved)
+            inside = self._with_defaults(command_variables(self._caller({}), environment, resolved))
             inside |= inside_variables(self.live.files.folder, RUN_ID_VARIABLE, self.live.id)
             inside |= tracker_variables(inside, self.live.id, self.record.name, inside["MLPROJ_ARTIFACTS"])
             if environment.container.reach is not None:
                 inside = joining_variables(self.tracking, inside, self.record, environment.container.reach.name)
             plan, client = replace(plan, variables=inside), client_of(standby, resolved.grace_s)
             return within(plan, client, environment.container, self.live.id, self.live.files.folder, resolved.needed)
-        variables = command_variables(os.environ, environment, resolved)
+        variables = self._with_defaults(command_variables(self._caller(os.environ), environment, resolved))
         variables |= {
             RUN_ID_VARIABLE: self.live.id,
             "MLPROJ_PARAMS": str(parameters),
@@ -261,6 +272,17 @@ class _Walk:
         }
         variables |= tracker_variables(variables, self.live.id, self.record.name, variables["MLPROJ_ARTIFACTS"])
         return replace(plan, variables=joining_variables(self.tracking, variables, self.record))
+
+    def _caller(self, variables: Mapping[str, str]) -> Mapping[str, str]:
+        """The caller's variables: as they are, or as the run had them that this one is to be the same as."""
+        again = self.request.again
+        return variables if again is None else as_recorded(variables, again.variables)
+
+    def _with_defaults(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """A command's variables with those that make it repeatable; the record is told of all that decide."""
+        complete = with_defaults(variables, self.facts.committed_at)
+        self.record = replace(self.record, variables=deciding(complete, self.resolved.entry_point))
+        return complete
 
     def _save(self) -> None:
         self.record = recording.masked(self.record, self.resolved.secrets)
@@ -348,11 +370,6 @@ class _Walk:
     def _close(self, outcome: Outcome) -> RunRecord:
         """Write the final record and let go of the run."""
         record = recording.with_outcome(self.record, outcome, time.monotonic() - self.begun)
-        if record.source.commit is not None:
-            from mlproj.sources.git.working_tree import commit_author
-
-            author = commit_author(self.resolved.snapshot.folder)
-            record = replace(record, source=replace(record.source, author=author))
         if self.intake is not None:
             record = with_totals(record, self.intake.close())
         recording.mask_file(self.live.files.metrics, self.resolved.secrets)
@@ -368,20 +385,3 @@ class _Walk:
         with contextlib.suppress(Interrupted):  # the run has ended as it has: what is not sent yet is sent later
             end_tracking(self.tracking, self.listener.notice)
         return load(self.live.store, self.live.id)
-
-
-def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:
-    """The environment variables of a command: the caller's, the environment's, the manifest's, and the secrets."""
-    variables = {name: value for name, value in caller.items() if name not in environment.removed_variables}
-    if resolved.snapshot.tree is not None:
-        # A hook's variables, say, would have every git in the fetched tree work on the caller's own repository.
-        variables = {name: value for name, value in variables.items() if name not in REDIRECTING}
-    variables.setdefault("PYTHONUNBUFFERED", "1")
-    variables |= environment.variables
-    if environment.path_entries:
-        path = variables.get("PATH") or os.defpath
-        variables["PATH"] = os.pathsep.join([*environment.path_entries, path])
-    variables |= resolved.entry_point.environment_variables
-    config = resolved.config
-    variables |= {config.secret_variables[name]: value for name, value in config.secrets.items()}
-    return variables | resolved.command.variables

@@ -23,6 +23,7 @@ __all__ = [
     "Report",
     "list_environments",
     "lock",
+    "lock_path",
     "plan",
     "prepare",
     "problems",
@@ -80,6 +81,11 @@ def lock(
     ``prepare``.
     """
     return _kind(spec.kind).lock(spec, name, folder.absolute(), upgrade, upgrade_packages, report)
+
+
+def lock_path(spec: EnvironmentSpec, name: str | None, folder: Path) -> Path | None:
+    """Where the lock of ``spec`` stands beside the manifest, there or not; ``None`` for a kind without locks."""
+    return _kind(spec.kind).lock_path(name, folder.absolute())
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> list[str]:

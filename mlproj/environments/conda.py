@@ -244,6 +244,13 @@ def lock(
         raise builds.cache_error(cache, error) from error
 
 
+def lock_path(name: str | None, folder: Path) -> Path:
+    """``conda-lock.yml``, or that of a named environment."""
+    from mlproj.environments.prefixes import lockfile
+
+    return lockfile.lock_path(folder, name)
+
+
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
     """What in an environment file can be read by no tool."""
     from mlproj.environments.prefixes.declaration import read_declared_prefix

@@ -176,6 +176,14 @@ def lock(
     return locking.lock(_wanted(spec), name, folder, upgrade, upgrade_packages, report)
 
 
+def lock_path(name: str | None, folder: Path) -> Path:
+    """``mlproj.lock``, which the environments of a project share."""
+    from mlproj.environments.images.lockfile import LOCK_NAME
+
+    del name
+    return folder / LOCK_NAME
+
+
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
     """Volumes and limits that are none, and a Dockerfile that builds on nothing."""
     from mlproj.environments.images import container, decision, dockerfile

@@ -93,6 +93,9 @@ class Kind(Protocol):
     ) -> LockResult:
         """Write the project's lock."""
 
+    def lock_path(self, name: str | None, folder: Path) -> Path | None:
+        """Where the lock of the environment of this name is, or would be; ``None`` for a kind without locks."""
+
     def problems(self, spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
         """What is wrong with what is asked for, as far as the project's files alone can tell: no tool is asked."""
 

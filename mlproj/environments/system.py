@@ -90,6 +90,11 @@ def lock(
     )
 
 
+def lock_path(name: str | None, folder: Path) -> None:
+    """None: what is already there cannot be locked."""
+    del name, folder
+
+
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
     """None but those that the manifest's own check finds."""
     del spec, folder

@@ -254,6 +254,13 @@ def lock(
         raise builds.cache_error(cache, error) from error
 
 
+def lock_path(name: str | None, folder: Path) -> Path:
+    """``pylock.toml``, or ``pylock.NAME.toml`` of a named environment (PEP 751)."""
+    from mlproj.environments import lockfile
+
+    return lockfile.lock_path(folder, name)
+
+
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
     """None but those that the manifest's own check finds."""
     del spec, folder

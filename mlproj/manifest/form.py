@@ -107,6 +107,22 @@ class Parameter(Section):
         return parse_type(self.type)
 
 
+NotNegative = Annotated[int | float, Field(ge=0)]
+HowCompared = Literal["bytes", "json", "csv", "numpy", "image", "metrics", "ignore"]
+
+
+def _refuse_unused(section: Section, how: str) -> None:
+    """Refuse what says how values are compared where no values are."""
+    for key in ("rtol", "atol", "ignore"):
+        if key in section.model_fields_set and (how in ("bytes", "ignore") or (key == "ignore" and how == "image")):
+            raise PydanticCustomError(
+                "comparison",
+                "no `{key}` on what is compared as `{how}`: `compare: json`, `csv`, `numpy` and the like look at the "
+                "values in it",
+                {"key": key, "how": how},
+            )
+
+
 class Output(Section):
     """Something that an entry point leaves behind and that is kept as an artifact."""
 
@@ -117,6 +133,38 @@ class Output(Section):
     scalars in its event files do."""
     optional: bool = False
     """Whether the run may end without it. A missing output that is not optional fails the run."""
+    compare: HowCompared | None = None
+    """How `mlproj reproduce` compares it: byte by byte, by its values, by the metrics in it, or not at all. By default
+    `bytes`, and `metrics` for an output of metrics."""
+    rtol: NotNegative = 0
+    """How much a number in it may differ, relative to the recorded one."""
+    atol: NotNegative = 0
+    """How much a number in it may differ; for `image`: a pixel's value, of 0 to 255."""
+    ignore: list[Annotated[str, Field(min_length=1)]] = []
+    """What in it is not compared: keys (`created`, `run.host`) of JSON, columns of CSV, arrays of `.npz`, metrics."""
+
+    @model_validator(mode="after")
+    def _comparison_fits(self) -> Output:
+        _refuse_unused(self, self.compare or ("bytes" if self.kind == "artifact" else "metrics"))
+        return self
+
+
+class Comparison(Section):
+    """How artifacts that an entry point logs itself are compared."""
+
+    compare: Literal["bytes", "json", "csv", "numpy", "image", "ignore"]
+    """Byte by byte, by their values, or not at all."""
+    rtol: NotNegative = 0
+    """How much a number in them may differ, relative to the recorded one."""
+    atol: NotNegative = 0
+    """How much a number in them may differ; for `image`: a pixel's value, of 0 to 255."""
+    ignore: list[Annotated[str, Field(min_length=1)]] = []
+    """What in them is not compared: keys of JSON, columns of CSV, arrays of `.npz`."""
+
+    @model_validator(mode="after")
+    def _comparison_fits(self) -> Comparison:
+        _refuse_unused(self, self.compare)
+        return self
 
 
 def _output_from_path(value: Any) -> Any:
@@ -171,6 +219,31 @@ def _compiles_with_value(pattern: str) -> str:
 MetricPattern = Annotated[str, AfterValidator(_compiles_with_value)]
 
 
+class MetricTolerance(Section):
+    """How much a metric may differ in a run that is to be the same."""
+
+    rtol: NotNegative = 0
+    """How much, relative to the recorded value."""
+    atol: NotNegative = 0
+    """How much, in the metric's own unit."""
+    ignore: bool = False
+    """Whether it is not compared at all, such as a time that was measured."""
+
+
+class Reproducibility(Section):
+    """What makes a run the same as another."""
+
+    metrics: dict[Annotated[str, Field(min_length=1, max_length=250)], MetricTolerance] = {}
+    """Tolerances of metrics by name (or glob: `val_*`). One that is not named has to be the same bit for bit."""
+    artifacts: dict[Annotated[str, Field(min_length=1)], Comparison] = {}
+    """How artifacts are compared that are no declared outputs, by path or glob (`model/*.html`)."""
+    hermetic: bool | None = None
+    """Run with nothing of the caller's environment but what is declared, in a fixed locale and time zone, and, on Linux
+    with bubblewrap, without network and with everything read-only but the project."""
+    variables: list[VariableName] = []
+    """Variables of the caller's environment that a hermetic run keeps."""
+
+
 class EntryPoint(Section):
     """One thing that the project can do."""
 
@@ -199,6 +272,8 @@ class EntryPoint(Section):
     """Variables set for the command."""
     secret_variables: list[VariableName] = []
     """Variables of the caller's environment whose values are secrets: masked in the log, never recorded."""
+    reproducibility: Reproducibility | None = None
+    """What makes two runs of it the same; over the manifest's own."""
     timeout: Duration | None = None
     """How long it may take: seconds, or a text such as `90s`, `15m`, `2h`, `1h30m`."""
     grace_period: Duration = 10
@@ -243,5 +318,7 @@ class Manifest(Section):
     """Environments by name, for entry points to choose from."""
     tracking: Tracking | None = None
     """Where runs are tracked, beside the store."""
+    reproducibility: Reproducibility | None = None
+    """What makes two runs the same, for every entry point."""
     entry_points: Annotated[dict[Name, EntryPoint], Field(min_length=1)]
     """What the project can do, by name. `main`, or a single one, is run by default."""

@@ -140,7 +140,14 @@ def _findings(document: Document, error: ValidationError) -> list[Diagnostic]:
         context = detail.get("ctx", {})
         if isinstance(context.get("key"), str) and (*at, context["key"]) in document.keys:
             at = (*at, context["key"])
-            is_key = detail["type"] in ("one_kind", "one_source", "constraint", "extras", "secret_default")
+            is_key = detail["type"] in (
+                "one_kind",
+                "one_source",
+                "constraint",
+                "extras",
+                "secret_default",
+                "comparison",
+            )
         is_key = is_key or detail["type"] == "extra_forbidden"
         finding = document.diagnostic(_message(document, at, detail), at, key=is_key)
         found.setdefault((at, detail["type"] == "missing"), finding)
@@ -185,6 +192,12 @@ def _known_keys(at: KeyPath) -> list[str]:
         model = form_environments.EnvironmentSpec
     elif at == ("tracking",):
         model = form.Tracking
+    elif at[-1] == "reproducibility":
+        model = form.Reproducibility
+    elif at[-2:-1] == ("metrics",) and at[-3:-2] == ("reproducibility",):
+        model = form.MetricTolerance
+    elif at[-2:-1] == ("artifacts",) and at[-3:-2] == ("reproducibility",):
+        model = form.Comparison
     elif above == "parameters":
         model = form.Parameter
     elif above == "outputs":
@@ -207,6 +220,7 @@ _ENVIRONMENTS = {
 # Kinds of findings of the form's own rules, whose message says what was expected.
 _OWN_RULES = frozenset(
     ("one_kind", "one_source", "constraint", "extras", "secret_default", "shell", "duration", "type", "tracking_uri")
+    + ("comparison",)
 )
 _EXPECTED = {
     "string_type": "a text",
@@ -242,6 +256,8 @@ def _message(document: Document, at: KeyPath, detail: Any) -> str:
     if at and at[-1] in ("min", "max"):
         return f"expected a number or a date; found {_described(value)}"
     expected = _EXPECTED.get(kind, detail["msg"])
+    if kind == "greater_than_equal":
+        expected = f"a number of at least {detail['ctx']['ge']:g}"
     if kind == "literal_error":
         expected = detail["ctx"]["expected"].replace("'", "`")
     quoted = ""

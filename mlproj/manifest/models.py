@@ -14,6 +14,7 @@ from mlproj.manifest.types import ValueType, parse_type
 
 # Whose rules a manifest follows: those of `mlproj.yaml`, or those that MLflow reads an MLproject by.
 Dialect = Literal["mlproj", "mlflow"]
+HowCompared = Literal["bytes", "json", "csv", "numpy", "image", "metrics", "ignore"]
 NO_DEFAULT: Any = type("NoDefault", (), {"__repr__": lambda _: "NO_DEFAULT"})()
 
 
@@ -58,6 +59,39 @@ class Output:
     path: str
     kind: Literal["artifact", "metrics", "tensorboard"] = "artifact"
     optional: bool = False
+    compare: HowCompared | None = None
+    rtol: float = 0
+    atol: float = 0
+    ignore: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How artifacts that an entry point logs itself are compared."""
+
+    compare: HowCompared
+    rtol: float = 0
+    atol: float = 0
+    ignore: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MetricTolerance:
+    """How much a metric may differ in a run that is to be the same."""
+
+    rtol: float = 0
+    atol: float = 0
+    ignore: bool = False
+
+
+@dataclass(frozen=True)
+class Reproducibility:
+    """What makes a run the same as another; ``metrics`` and ``artifacts`` by name or glob."""
+
+    metrics: dict[str, MetricTolerance] = field(default_factory=dict)
+    artifacts: dict[str, Comparison] = field(default_factory=dict)
+    hermetic: bool | None = None
+    variables: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -173,6 +207,7 @@ class EntryPoint:
     metrics: dict[str, str] = field(default_factory=dict)
     environment_variables: dict[str, str] = field(default_factory=dict)
     secret_variables: list[str] = field(default_factory=list)
+    reproducibility: Reproducibility = field(default_factory=Reproducibility)
     timeout: int | float | str | None = None
     grace_period: int | float | str = 10
 
@@ -196,6 +231,18 @@ class Manifest:
     environment: EnvironmentSpec | str | None = None
     environments: dict[str, EnvironmentSpec] = field(default_factory=dict)
     tracking: Tracking = field(default_factory=Tracking)
+    reproducibility: Reproducibility = field(default_factory=Reproducibility)
+
+    def reproducibility_of(self, entry_point: EntryPoint) -> Reproducibility:
+        """What makes two runs of an entry point the same: its own word, then the manifest's."""
+        own, common = entry_point.reproducibility, self.reproducibility
+        hermetic = own.hermetic if own.hermetic is not None else common.hermetic
+        return Reproducibility(
+            {**common.metrics, **own.metrics},
+            {**common.artifacts, **own.artifacts},
+            hermetic,
+            list(dict.fromkeys([*common.variables, *own.variables])),
+        )
 
     def environment_of(self, entry_point: EntryPoint) -> EnvironmentSpec:
         """The environment an entry point runs in: its own, else the manifest's, else ``system``."""
@@ -214,6 +261,7 @@ def manifest_from(mapping: Mapping[str, Any]) -> Manifest:
             "environments": {name: _specification(each) for name, each in mapping.get("environments", {}).items()},
             "entry_points": {name: _entry_point(each) for name, each in mapping["entry_points"].items()},
             "tracking": Tracking(**mapping.get("tracking") or {}),
+            "reproducibility": _reproducibility(mapping.get("reproducibility") or {}),
         }
     )
 
@@ -225,8 +273,15 @@ def _entry_point(mapping: Mapping[str, Any]) -> EntryPoint:
             "parameters": {name: Parameter(**each) for name, each in mapping.get("parameters", {}).items()},
             "outputs": {name: Output(**each) for name, each in mapping.get("outputs", {}).items()},
             "environment": _environment(mapping.get("environment")),
+            "reproducibility": _reproducibility(mapping.get("reproducibility") or {}),
         }
     )
+
+
+def _reproducibility(mapping: Mapping[str, Any]) -> Reproducibility:
+    tolerances = {name: MetricTolerance(**each) for name, each in mapping.get("metrics", {}).items()}
+    artifacts = {glob: Comparison(**each) for glob, each in mapping.get("artifacts", {}).items()}
+    return Reproducibility(**{**mapping, "metrics": tolerances, "artifacts": artifacts})
 
 
 def _environment(value: Any) -> EnvironmentSpec | str | None:

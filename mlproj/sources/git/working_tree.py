@@ -100,12 +100,22 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
     return _with_patch(snapshot, call, untracked, source)
 
 
-def commit_author(folder: Path) -> str | None:
-    """The author of the commit that ``folder`` is at, ``Name <address>``; asked while the run already goes on."""
+@dataclass(frozen=True)
+class CommitFacts:
+    """The author of a commit, ``Name <address>``, and when it was committed, in seconds since 1970."""
+
+    author: str | None = None
+    committed_at: int | None = None
+
+
+def commit_facts(folder: Path) -> CommitFacts:
+    """What is known of the commit that ``folder`` is at; nothing where git does not tell."""
     try:
-        return _git(folder, [*_SAFE, "log", "-1", "--format=%an <%ae>"]).decode("utf-8", "replace").strip() or None
+        told = _git(folder, [*_SAFE, "log", "-1", "--format=%ct %an <%ae>"]).decode("utf-8", "replace").strip()
     except GitRefusal:
-        return None
+        return CommitFacts()
+    time, _, author = told.partition(" ")
+    return CommitFacts(author or None, int(time) if time.isdigit() else None)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""The environment variables of a command, and which of them decide how a run turns out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from mlproj.api.resolution import Resolved
+from mlproj.environments.environment import Environment
+from mlproj.manifest.models import EntryPoint
+from mlproj.sources.git.variables import REDIRECTING
+
+# Seeds, the time that goes into files, numbers of threads, what chooses kernels and devices, locale and time zone.
+_DECIDING = re.compile(
+    r"PYTHONHASHSEED|SOURCE_DATE_EPOCH|((PL_)?GLOBAL_|RANDOM_)?SEED|(OMP|OPENBLAS|MKL|BLIS|NUMEXPR|VECLIB|NUMBA|POLARS|RAYON)"
+    r"_(NUM|MAX|MAXIMUM)_THREADS|NUMEXPR_MAX_THREADS|TF_(INTRA|INTER)\w*|TF_DETERMINISTIC_OPS|TF_CUDNN_DETERMINISTIC"
+    r"|CUBLAS_WORKSPACE_CONFIG|CUDA_VISIBLE_DEVICES|NVIDIA_TF32_OVERRIDE|MKL_CBWR|OPENBLAS_CORETYPE|NPY_DISABLE_CPU_FEATURES"
+    r"|XLA_FLAGS|LANG|LANGUAGE|LC_\w+|TZ"
+)
+# What PYTHONHASHSEED is where nobody says otherwise: sets of texts have the same order in each run.
+_DEFAULTS = {"PYTHONHASHSEED": "0"}
+
+
+def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:
+    """The environment variables of a command: the caller's, the environment's, the manifest's, and the secrets."""
+    variables = {name: value for name, value in caller.items() if name not in environment.removed_variables}
+    if resolved.snapshot.tree is not None:
+        # A hook's variables, say, would have every git in the fetched tree work on the caller's own repository.
+        variables = {name: value for name, value in variables.items() if name not in REDIRECTING}
+    variables.setdefault("PYTHONUNBUFFERED", "1")
+    variables |= environment.variables
+    if environment.path_entries:
+        path = variables.get("PATH") or os.defpath
+        variables["PATH"] = os.pathsep.join([*environment.path_entries, path])
+    variables |= resolved.entry_point.environment_variables
+    config = resolved.config
+    variables |= {config.secret_variables[name]: value for name, value in config.secrets.items()}
+    return variables | resolved.command.variables
+
+
+def is_deciding(name: str) -> bool:
+    """Whether a variable is of those that decide how a run turns out, whatever the manifest says."""
+    return _DECIDING.fullmatch(name) is not None
+
+
+def deciding(variables: Mapping[str, str], entry_point: EntryPoint) -> dict[str, str]:
+    """Of a command's variables those that decide how it turns out, and those that the manifest sets."""
+    named = (*entry_point.environment_variables,)
+    return {name: value for name, value in sorted(variables.items()) if is_deciding(name) or name in named}
+
+
+def with_defaults(variables: Mapping[str, str], committed_at: int | None) -> dict[str, str]:
+    """``variables`` with those that make a run repeatable, unless they are set.
+
+    ``committed_at`` is the time of the source's commit, in seconds since 1970, for ``SOURCE_DATE_EPOCH``
+    (https://reproducible-builds.org/specs/source-date-epoch/).
+    """
+    defaults = dict(_DEFAULTS)
+    if committed_at is not None:
+        defaults["SOURCE_DATE_EPOCH"] = str(committed_at)
+    return {**defaults, **variables}
+
+
+def as_recorded(caller: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
+    """The caller's variables with the deciding ones as a recorded run had them, and no others of those."""
+    return {**{name: value for name, value in caller.items() if not is_deciding(name)}, **recorded}

@@ -1,0 +1,1 @@
+"""Whether two runs are the same: their outputs and metrics compared, the verdict, and what the reasons may be."""
