@@ -76,6 +76,7 @@ def _request(request: RunRequest, resolved: Resolved) -> RequestRecord:
         arguments=list(request.arguments),
         environment_kind=request.environment_kind,
         docker_arguments=list(request.docker_arguments),
+        allowed_mounts=None if resolved.policy.allowed_mounts is None else list(resolved.policy.allowed_mounts),
         hermetic=resolved.hermetic,
     )
 

@@ -21,13 +21,14 @@ class Again:
     """A recorded run that is to be had again: ``snapshot`` is its source, in a tree of its own.
 
     ``python`` is the version of its interpreter; ``variables`` are the deciding ones (``api.variables``), all that its
-    command had. ``trusted`` says that it was the caller's own project, whose container may have what it asks for.
+    command had; ``None`` where that is not known. ``trusted`` says that it was the caller's own project, whose
+    container may have what it asks for.
     """
 
     of: str
     snapshot: Snapshot
     python: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] | None = None
     trusted: bool = False
 
 

@@ -76,12 +76,13 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
     check_labels(request.name, request.experiment, request.tags)
     if any("\x00" in word for word in request.arguments):
         raise UsageError("a word for the command holds a NUL character, which no command can be given")
-    if request.again is not None:
-        return _resolve_in(request.again.snapshot.folder, request.again.snapshot, request, listener)
     fetching = _fetching(request, listener)
-    if is_folder_as_it_is(request.project, fetching):
+    if request.again is not None:
+        fetched = request.again.snapshot
+    elif is_folder_as_it_is(request.project, fetching):
         return _resolve_in(manifest_folder(request.project), None, request, listener)
-    fetched = take_snapshot(request.project, (), fetching)
+    else:
+        fetched = take_snapshot(request.project, (), fetching)
     try:
         return _resolve_in(fetched.folder, fetched, request, listener)
     except BaseException:
@@ -142,7 +143,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
 
 
 def _values_again(entry_point: EntryPoint, config: Config, folder: Path) -> Iterator[tuple[str, Any]]:
-    """The values to give for the same command: an MLproject's paths are recorded as they were written, from anywhere."""
+    """The values to give for the same command: an MLproject's paths are recorded as they were written."""
     for name, value in config.recorded.items():
         parameter = entry_point.parameters.get(name)
         of_mlflow = entry_point.dialect == "mlflow" and parameter is not None and parameter.type == "path"

@@ -276,7 +276,7 @@ class _Walk:
     def _caller(self, variables: Mapping[str, str]) -> Mapping[str, str]:
         """The caller's variables: as they are, or as the run had them that this one is to be the same as."""
         again = self.request.again
-        return variables if again is None else as_recorded(variables, again.variables)
+        return variables if again is None or again.variables is None else as_recorded(variables, again.variables)
 
     def _with_defaults(self, variables: Mapping[str, str]) -> dict[str, str]:
         """A command's variables with those that make it repeatable; the record is told of all that decide."""

@@ -84,6 +84,10 @@ class RequestRecord:
     arguments: list[str] = _said("Words appended to the command", default_factory=list)
     environment_kind: str | None = _said("The kind of environment asked for instead of the declared", default=None)
     docker_arguments: list[str] = _said("Arguments for the container", default_factory=list)
+    allowed_mounts: list[str] | None = _said(
+        "What of the machine a fetched project's container was given; null: all that it asked for",
+        default=None,
+    )
     hermetic: bool = _said("Whether it was cut off from what it does not declare", default=False)
 
 

@@ -102,6 +102,8 @@ def _commit_here(source: RecordedSource, fetching: Fetching) -> Snapshot | None:
     if source.commit is None:
         return None
     top = _without(source.path, source.subdirectory)
+    if top.is_relative_to(fetching.cache) and source.remote is not None:
+        return None  # it was fetched, into a place where another run may be by now
     if not top.is_dir():
         if source.remote is None:
             raise SourceError(f"the repository it lay in, {one_line(top)}, is not there, and it has no remote")
@@ -180,9 +182,8 @@ _PLACES: Sequence[Callable[[RecordedSource, Fetching], Snapshot | None]] = (
 def _filled(source: RecordedSource, subdirectory: str, fetching: Fetching, fill: Callable[[Path], None]) -> Snapshot:
     from mlproj.sources.git.checkout import project_folder_in
 
-    tree = claim_tree(
-        fetching.cache, f"recorded {source.path} {source.commit} {source.digest}", keep=fetching.keep_tree
-    )
+    identity = f"recorded {source.path} {source.commit} {source.digest}"
+    tree = claim_tree(fetching.cache, identity, keep=fetching.keep_tree)
     with _released_on_failure(tree):
         fill(tree.folder)
         return Snapshot(project_folder_in(tree.folder, subdirectory), source.kind, tree=tree)

@@ -1,0 +1,134 @@
+"""Why two runs differ: what went into them, in the order in which it is likely to be the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlproj.runs.record import RunRecord
+from mlproj.text import one_line
+
+_MOST_LISTED = 5
+_ABSENT = "unset"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that went into two runs and was not the same: ``of`` says what, ``told`` how it differs."""
+
+    of: str
+    told: str
+
+    def __str__(self) -> str:
+        return f"{self.of}: {self.told}"
+
+
+def causes(one: RunRecord, other: RunRecord) -> list[Cause]:
+    """What differs in what went into two runs: source, command, parameters, environment, inputs, machine, in order."""
+    return [cause for find in _FINDERS for cause in find(one, other)]
+
+
+def _source(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    first, second = one.source, other.source
+    if first.commit != second.commit:
+        yield Cause("source", f"commit {_short(first.commit)} → {_short(second.commit)}")
+    if (first.patch_sha256 or "") != (second.patch_sha256 or ""):
+        told = {(True, False): "was dirty, is clean", (False, True): "was clean, is dirty"}
+        pair = (first.patch_sha256 is not None, second.patch_sha256 is not None)
+        yield Cause("source", f"the changes since the commit ({told.get(pair, 'other ones')})")
+    elif first.commit is None and second.commit is None and first.digest != second.digest:
+        yield Cause("source", f"content {_short(first.digest)} → {_short(second.digest)}")
+    if first.left_out or second.left_out:
+        names = ", ".join(one_line(each) for each in [*first.left_out, *second.left_out][:_MOST_LISTED])
+        yield Cause("source", f"files of which no digest is kept, as they are large: {names}")
+
+
+def _command(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    if one.entry_point != other.entry_point:
+        yield Cause("entry point", f"{one_line(one.entry_point)} → {one_line(other.entry_point)}")
+    first, second = (record.request.arguments if record.request else [] for record in (one, other))
+    if first != second:
+        yield Cause("arguments", f"{one_line(' '.join(first)) or 'none'} → {one_line(' '.join(second)) or 'none'}")
+
+
+def _parameters(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    first, second = (record.request.parameters if record.request else record.parameters for record in (one, other))
+    yield from (Cause("parameters", told) for told in _changed(first, second))
+
+
+def _environment(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    first, second = one.environment, other.environment
+    for what in ("kind", "platform", "python", "image"):
+        before, after = getattr(first, what), getattr(second, what)
+        if before != after and (what != "image" or first.kind == second.kind):
+            yield Cause("environment", f"{what} {one_line(before or 'none')} → {one_line(after or 'none')}")
+    packages = list(_changed(first.packages, second.packages, "not installed"))
+    yield from (Cause("packages", told) for told in packages)
+    if first.lock_sha256 != second.lock_sha256 and not packages:
+        yield Cause("environment", "another lock, of the same packages")
+
+
+def _variables(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    yield from (Cause("variables", told) for told in _changed(one.variables, other.variables, _ABSENT))
+
+
+def _inputs(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    first, second = ({each.path: each.sha256 for each in record.inputs} for record in (one, other))
+    for path in {**first, **second}:
+        if first.get(path) != second.get(path):
+            told = "other content" if path in first and path in second else "not an input of both"
+            yield Cause("inputs", f"{one_line(path)}: {told}")
+
+
+def _machine(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    first, second = one.machine, other.machine
+    for what, name in (("cpu", "CPU"), ("cpu_count", "CPUs"), ("gpu_driver", "GPU driver")):
+        before, after = getattr(first, what), getattr(second, what)
+        if before != after:
+            yield Cause("machine", f"{name} {one_line(before or 'none')} → {one_line(after or 'none')}")
+    if first.gpus != second.gpus:
+        before, after = (", ".join(each.gpus) or "none" for each in (first, second))
+        yield Cause("machine", f"GPUs {one_line(before)} → {one_line(after)}")
+    systems = [_system(record.platform or "") for record in (one, other)]
+    if systems[0] != systems[1]:
+        yield Cause("machine", f"{systems[0]} → {systems[1]}")
+
+
+def _system(platform: str) -> str:
+    """Operating system and architecture, without the kernel's release: programs run on each alike."""
+    words = platform.split()
+    return one_line(f"{words[0]} {words[-1]}") if words else "unknown"
+
+
+_FINDERS: tuple[Callable[[RunRecord, RunRecord], Iterator[Cause]], ...] = (
+    _source,
+    _command,
+    _parameters,
+    _environment,
+    _inputs,
+    _variables,
+    _machine,
+)
+
+
+def _changed(first: Mapping[str, Any], second: Mapping[str, Any], absent: str = "not given") -> Iterator[str]:
+    names = [name for name in {**first, **second} if _differs(first.get(name), second.get(name), name, first, second)]
+    for name in names[:_MOST_LISTED]:
+        before, after = (_shown(each[name]) if name in each else absent for each in (first, second))
+        yield f"{one_line(name)} {before} → {after}"
+    if len(names) > _MOST_LISTED:
+        yield f"and {len(names) - _MOST_LISTED} more"
+
+
+def _differs(one: Any, other: Any, name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    return (name in first) != (name in second) or one != other or isinstance(one, bool) != isinstance(other, bool)
+
+
+def _shown(value: Any) -> str:
+    text = one_line("null" if value is None else value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"
