@@ -14,7 +14,7 @@ from mlproj.api.environment_choice import choose_environment
 from mlproj.api.projects import abandon
 from mlproj.api.request import Again, Listener, RunRequest
 from mlproj.environments.environment import Policy
-from mlproj.errors import MlprojError, UsageError
+from mlproj.errors import MlprojError, StoreError, UsageError
 from mlproj.files import copy_file, sha256_of_bytes, sha256_of_file, write_atomically
 from mlproj.locations import cache_folder
 from mlproj.manifest.entry_points import choose_entry_point, is_script
@@ -27,7 +27,7 @@ from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.paths import expand
 from mlproj.runs.record import InputRecord, RequestRecord, RunRecord
-from mlproj.runs.store import Store, files_of
+from mlproj.runs.store import Store, files_of, load
 from mlproj.sources import Fetching
 from mlproj.sources.recorded import RecordedSource, SourceGoneError, recreate
 from mlproj.sources.snapshot import Snapshot
@@ -71,15 +71,36 @@ def recreate_run(store: Store, record: RunRecord, options: Options, listener: Li
         raise UsageError(f"run {record.id[:12]} is still running", hint="`mlproj stop` ends it.")
     files = files_of(store, record.id)
     fetching = Fetching(offline=options.offline, keep_tree=options.keep_tree, report=listener.sourcing)
+    origin = _origin(store, record)
     try:
-        snapshot = recreate(_source(record, files), fetching)
+        snapshot = recreate(_source(record, files, origin), fetching)
     except SourceGoneError as error:
         raise _not_reproducible(record, [error.message]) from None
     try:
-        return _in_tree(record, files, snapshot, options)
+        return _in_tree(record, files, origin, snapshot, options)
     except BaseException:
         abandon(snapshot)
         raise
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a run's project lay, and what came with the run from elsewhere."""
+
+    project: Path
+    files: RunFiles
+
+
+def _origin(store: Store, record: RunRecord) -> _Origin:
+    """Where the project of a run lay: of one that is itself a reproduction, that of the run it was made from."""
+    seen = {record.id}
+    while record.reproduction is not None and record.reproduction.of not in seen:
+        seen.add(record.reproduction.of)
+        try:
+            record = load(store, record.reproduction.of)
+        except StoreError:
+            break
+    return _Origin(Path(record.source.path), files_of(store, record.id))
 
 
 def _not_reproducible(record: RunRecord, problems: list[str]) -> NotReproducibleError:
@@ -87,9 +108,9 @@ def _not_reproducible(record: RunRecord, problems: list[str]) -> NotReproducible
     return NotReproducibleError(f"run {record.id[:12]} is not reproducible here:\n{listed}")
 
 
-def _source(record: RunRecord, files: RunFiles) -> RecordedSource:
+def _source(record: RunRecord, files: RunFiles, origin: _Origin) -> RecordedSource:
     source, outputs = record.source, tuple[str, ...]()
-    path = Path(source.path)
+    path = origin.project
     if source.kind == "folder" and path.is_dir():
         # What mlproj and the run itself leave in the folder is no part of what ran.
         own = (files.folder.parent.parent, cache_folder())
@@ -105,18 +126,18 @@ def _source(record: RunRecord, files: RunFiles) -> RecordedSource:
         source.subdirectory,
         bool(source.dirty),
         source.digest,
-        _patch(record, files),
+        _patch(record, files, origin),
         tuple(source.left_out),
         outputs,
-        files.source,
+        origin.files.source,
     )
 
 
-def _patch(record: RunRecord, files: RunFiles) -> bytes:
+def _patch(record: RunRecord, files: RunFiles, origin: _Origin) -> bytes:
     """The patch of a dirty tree's changes. Raises ``NotReproducibleError`` when it is not what was recorded."""
     source = record.source
     if source.patch is None:
-        if source.dirty and not files.source.is_dir():
+        if source.dirty and not origin.files.source.is_dir():
             raise _not_reproducible(record, ["the patch of the changes since the commit was not kept"])
         return b""
     try:
@@ -149,7 +170,7 @@ def _entry_point(loaded: CheckedManifest, name: str) -> EntryPoint:
     return choose_entry_point(loaded.manifest, loaded.path, name)[1]
 
 
-def _in_tree(record: RunRecord, files: RunFiles, snapshot: Snapshot, options: Options) -> Recreation:
+def _in_tree(record: RunRecord, files: RunFiles, origin: _Origin, snapshot: Snapshot, options: Options) -> Recreation:
     asked = record.request or RequestRecord(parameters=dict(record.parameters))
     try:
         loaded = _manifest(snapshot.folder, record.entry_point)
@@ -178,9 +199,9 @@ def _in_tree(record: RunRecord, files: RunFiles, snapshot: Snapshot, options: Op
     )
     problems = [
         *_lock_problems(record, files, loaded, entry_point, request),
-        *_input_problems(record, files, snapshot.folder),
+        *_input_problems(record, origin, snapshot.folder),
         *_secret_problems(asked, entry_point, options),
-        *_path_problems(record, asked, entry_point, snapshot.folder, caveats),
+        *_path_problems(record, asked, entry_point, origin, snapshot.folder, caveats),
     ]
     if problems:
         raise _not_reproducible(record, problems)
@@ -257,15 +278,14 @@ def _lock_problems(
     write_atomically(place, content)
 
 
-def _input_problems(record: RunRecord, files: RunFiles, folder: Path) -> Iterator[str]:
+def _input_problems(record: RunRecord, origin: _Origin, folder: Path) -> Iterator[str]:
     """Put the recorded inputs into the tree where they are not: from what came with the run, or from where they lay."""
-    project = Path(record.command.cwd or record.source.path)
     for recorded in record.inputs:
         shown = one_line(recorded.path)
         if _hash(recorded, folder) == recorded.sha256:
             continue
         in_source = _hash(recorded, folder) is not None
-        places = [place for place in (files.inputs, project) if place.is_dir()]
+        places = [place for place in (origin.files.inputs, origin.project) if place.is_dir()]
         found = [(place, _hash(recorded, place)) for place in places]
         place = next((place for place, digest in found if digest == recorded.sha256), None)
         if place is not None:
@@ -305,10 +325,14 @@ def _secret_problems(asked: RequestRecord, entry_point: EntryPoint, options: Opt
 
 
 def _path_problems(
-    record: RunRecord, asked: RequestRecord, entry_point: EntryPoint, folder: Path, caveats: list[str]
+    record: RunRecord,
+    asked: RequestRecord,
+    entry_point: EntryPoint,
+    origin: _Origin,
+    folder: Path,
+    caveats: list[str],
 ) -> Iterator[str]:
     """Bring what `path` parameters name in the project into the tree, where it is no part of the source."""
-    project = Path(record.command.cwd or record.source.path)
     declared = {each.path for each in record.inputs}
     for name, parameter in entry_point.parameters.items():
         value = asked.parameters.get(name)
@@ -322,8 +346,8 @@ def _path_problems(
                 if not target.is_relative_to(folder):
                     caveats.append(f"no digest is kept of {one_line(item)} (parameter {name}): `inputs` would have one")
                 continue
-            if target.is_relative_to(folder) and (project / item).exists():
-                _copy_input(item, project, folder)
+            if target.is_relative_to(folder) and (origin.project / item).exists():
+                _copy_input(item, origin.project, folder)
                 caveats.append(f"no digest is kept of {one_line(item)} (parameter {name}): `inputs` would have one")
             else:
                 yield f"{one_line(item)}, which the parameter {name} names, is not there any more"
