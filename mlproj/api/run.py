@@ -14,6 +14,7 @@ from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
+from mlproj.api.hermetic import Seal, close_seal, hermetic_variables, notice_of, open_seal, sealed_plan
 from mlproj.api.interruption import Interrupted, interruptible
 from mlproj.api.output_metrics import OutputReading, metrics_in
 from mlproj.api.projects import release
@@ -141,6 +142,7 @@ class _Walk:
         self.held: HeldLock | None = None
         self.sampling: Sampling | None = None
         self.before: dict[str, Signature] = {}
+        self.seal: Seal | None = None
 
     def to_the_end(self, standby: Standby, patch: bytes) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
@@ -152,6 +154,7 @@ class _Walk:
             self.tracking = begin_tracking(self.uri, self.request, self.resolved, self.live, self.record, self.listener)
             environment = self._environment()
             self._note_inputs()
+            self._seal(environment)
             self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
             self._open_tracking(environment)
             plan = self._plan(environment, standby)
@@ -179,6 +182,8 @@ class _Walk:
         finally:
             if waiting is not None:
                 stand_down(waiting)
+            if self.seal is not None:
+                close_seal(self.seal)
             close_to_clients(self.tracking)
             if self.held is not None:
                 self.held.release()
@@ -215,6 +220,14 @@ class _Walk:
             raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
         self.record = replace(self.record, inputs=hashed.inputs)
 
+    def _seal(self, environment: Environment) -> None:
+        if not self.resolved.hermetic:
+            return
+        self.seal = open_seal(environment.container is not None)
+        if notice := notice_of(self.seal):
+            self.listener.notice(notice)
+            self.record = replace(self.record, notices=[*self.record.notices, notice])
+
     def _open_tracking(self, environment: Environment) -> None:
         """Begin to take in what the command will log, from the run's file and from MLflow clients."""
         mask = self._mask if self.resolved.secrets else None
@@ -230,6 +243,7 @@ class _Walk:
         caller = os.environ if container is None else container.variables
         variables = command_variables(self._caller(caller), environment, self.resolved)
         joined_run = JoinedRun(self.live, self.record, self.intake, mask, self._keeps_experiment)
+        self.tracking.cut_off = self.seal is not None and self.seal.reason is None
         open_to_clients(self.tracking, joined_run, variables, reach, self.listener)
 
     @property
@@ -271,10 +285,16 @@ class _Walk:
             "MLPROJ_ARTIFACTS": str(self.live.files.artifacts),
         }
         variables |= tracker_variables(variables, self.live.id, self.record.name, variables["MLPROJ_ARTIFACTS"])
-        return replace(plan, variables=joining_variables(self.tracking, variables, self.record))
+        plan = replace(plan, variables=joining_variables(self.tracking, variables, self.record))
+        if self.seal is None:
+            return plan
+        port = None if self.tracking.gateway is None else self.tracking.gateway.port
+        return sealed_plan(plan, self.seal, resolved, environment, self.live.files, port)
 
     def _caller(self, variables: Mapping[str, str]) -> Mapping[str, str]:
         """The caller's variables: as they are, or as the run had them that this one is to be the same as."""
+        if self.seal is not None:
+            variables = hermetic_variables(variables, self.resolved, self.seal) if variables else {}
         again = self.request.again
         return variables if again is None or again.variables is None else as_recorded(variables, again.variables)
 

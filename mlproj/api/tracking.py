@@ -36,6 +36,8 @@ class Tracking:
     """Whether the command's clients speak to the server themselves."""
     store_alone: bool = False
     """Whether no server was asked for, whatever the variables say."""
+    cut_off: bool = False
+    """Whether the command has a network of its own, in which there is the gateway alone."""
     later: str | None = None
     """The server, as it is shown, that is to be sent the run by `mlproj sync` alone."""
 
@@ -129,7 +131,7 @@ def open_to_clients(
     mirror, record = tracking.mirror, joined_run.record
     if mirror is not None:
         met = record.tracking is not None and record.tracking.run_id is not None
-        tracking.direct = met and (reach is None or not is_of_this_machine(mirror.uri))
+        tracking.direct = met and not tracking.cut_off and (reach is None or not is_of_this_machine(mirror.uri))
         if tracking.direct:
             return
     elif uri_of(variables) is not None and not tracking.store_alone and tracking.later is None:

@@ -98,6 +98,11 @@ class _RunCommand(click.Command):
     metavar="NAME[=VALUE]",
     help="An argument for the container, as `docker run` has it: `gpus=all`, `memory=8g`.",
 )
+@click.option(
+    "--hermetic/--no-hermetic",
+    default=None,
+    help="Run with no variable, network or place to write but what is declared; or not, whatever the manifest says.",
+)
 @click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
 @click.option("--refresh", is_flag=True, help="Resolve the environment again, and fetch URLs again.")
@@ -198,6 +203,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         tags=assignments(options["tags"], "--tag"),
         timeout_s=seconds_option(options["timeout"], "--timeout"),
         command_line=_command_line(),
+        hermetic=options["hermetic"],
     )
 
 

@@ -1,0 +1,87 @@
+"""A command cut off from the network and from writing elsewhere, by bubblewrap (https://github.com/containers/bubblewrap)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlproj.execution.plan import Plan
+from mlproj.text import one_line
+
+PROGRAM = "bwrap"
+# Places that programs write to without asking, of which a command gets empty ones of its own.
+_SCRATCH_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  their names, nothing is made in them
+_PATIENCE_S = 10
+# Opens a port in the sandbox's network, hands the socket out, and becomes the command. It says nothing of its own.
+_DOOR = """\
+import array, os, socket, sys
+port, place, *command = sys.argv[1:]
+door = socket.socket()
+door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+door.bind(("127.0.0.1", int(port)))
+door.listen(128)
+folder = os.open(os.path.dirname(place), os.O_RDONLY)
+way = socket.socket(socket.AF_UNIX)
+way.connect(f"/proc/self/fd/{folder}/{os.path.basename(place)}")
+way.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [door.fileno()]))])
+way.recv(1)
+os.execvp(command[0], command)
+"""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What a command may write to, and what it must see that lies where its own scratch places will be.
+
+    ``door`` is a port on loopback that it is to find open, and the Unix socket over which the listening socket is
+    handed out (``tracking.gateway.passage``).
+    """
+
+    writable: Sequence[Path]
+    visible: Sequence[Path] = ()
+    door: tuple[int, Path] | None = None
+
+
+def why_not() -> str | None:
+    """Why no command can be cut off on this machine; ``None`` when one can."""
+    if sys.platform != "linux":
+        return "that is possible on Linux only"
+    program = shutil.which(PROGRAM)
+    if program is None:
+        return "bubblewrap is not installed (Debian: `apt install bubblewrap`)"
+    try:
+        words = [program, "--ro-bind", "/", "/", "--unshare-net", "--", "/bin/true"]
+        tried = subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE_S, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not work here: {one_line(error)}"
+    if tried.returncode != 0:
+        return f"bubblewrap does not work here: {one_line(tried.stderr.decode('utf-8', 'replace').strip())}"
+    return None
+
+
+def sealed(plan: Plan, sandbox: Sandbox) -> Plan:
+    """The plan of the same command within a sandbox; one whose program is not there stays as it is, and fails so."""
+    places = plan.variables.get("PATH", os.defpath)
+    program = plan.argv[0] if "/" in plan.argv[0] else shutil.which(plan.argv[0], path=places)
+    bubblewrap = shutil.which(PROGRAM)
+    if program is None or bubblewrap is None or not os.access(plan.cwd / program, os.X_OK):
+        return plan
+    words = [bubblewrap, "--die-with-parent", "--unshare-net", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev"]
+    words += ["--proc", "/proc"]
+    for each in _SCRATCH_PLACES:
+        words += ["--tmpfs", each] if Path(each).is_dir() else []
+    for seen in dict.fromkeys(os.path.realpath(each) for each in sandbox.visible):
+        hidden = seen.startswith(tuple(f"{each}/" for each in _SCRATCH_PLACES))
+        words += ["--ro-bind-try", seen, seen] if hidden else []
+    for folder in sandbox.writable:
+        words += ["--bind", str(folder), str(folder)]
+    words += ["--chdir", str(plan.cwd), "--"]
+    if sandbox.door is not None:
+        port, place = sandbox.door
+        words += [sys.executable, "-I", "-S", "-c", _DOOR, str(port), str(place)]
+    return replace(plan, argv=[*words, program, *plan.argv[1:]])
