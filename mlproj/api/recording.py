@@ -28,13 +28,14 @@ from mlproj.runs.record import (
 )
 from mlproj.runs.times import now_text
 from mlproj.sources import Snapshot
+from mlproj.sources.git.working_tree import CommitFacts
 from mlproj.version import __version__
 
 PATCH_NAME = "source.patch"
 
 
 def first_record(
-    run_id: str, request: RunRequest, resolved: Resolved, parent: str | None, author: str | None
+    run_id: str, request: RunRequest, resolved: Resolved, parent: str | None, facts: CommitFacts
 ) -> RunRecord:
     """The record of a run that begins: everything but its environment and its end."""
     record = RunRecord(
@@ -48,7 +49,7 @@ def first_record(
         tags=dict(request.tags),
         user=machine.user_name(),
         started_at=now_text(),
-        source=replace(_source(resolved.snapshot), author=author),
+        source=replace(_source(resolved.snapshot), author=facts.author, tree=facts.tree),
         command=CommandRecord(
             argv=list(resolved.command.shown),
             shell=resolved.command.interpreter,

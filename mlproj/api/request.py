@@ -41,7 +41,8 @@ class RunRequest:
     ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a fetched project may have of
     this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have the run too; empty: none.
     ``hermetic`` cuts the run off from what it does not declare (``None``: as the manifest says). ``again`` is the run
-    that this one is to be the same as: its source is run in place of ``project``.
+    that this one is to be the same as: its source is run in place of ``project``. With ``reuse`` a finished run of the
+    same source, environment, values and inputs stands for this one.
     """
 
     project: str = "."
@@ -65,6 +66,7 @@ class RunRequest:
     command_line: str | None = None
     hermetic: bool | None = None
     again: Again | None = None
+    reuse: bool = False
 
 
 def check_labels(name: str, experiment: str | None, tags: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from mlproj import environments
 from mlproj.api import recording
@@ -16,7 +15,8 @@ from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.hermetic import Seal, close_seal, hermetic_variables, notice_of, open_seal, sealed_plan
 from mlproj.api.interruption import Interrupted, interruptible
-from mlproj.api.output_metrics import OutputReading, metrics_in
+from mlproj.api.output_metrics import OutputReading
+from mlproj.api.outputs import keep_outputs, outputs_before
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved, resolve_request
@@ -44,16 +44,16 @@ from mlproj.files import dump_json, write_atomically
 from mlproj.locations import cache_folder, store_folder
 from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
-from mlproj.runs.artifacts import OutputRequest, Signature, collect, signatures
+from mlproj.runs.artifacts import Signature
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
-from mlproj.runs.record import OutputRecord, RunRecord
+from mlproj.runs.record import RunRecord
+from mlproj.runs.result_key import result_key
 from mlproj.runs.store import LiveRun, begin, finish, load, new_run_id, save
 from mlproj.runs.totals import with_totals
 from mlproj.sources.git.working_tree import CommitFacts, commit_facts
 from mlproj.text import one_line
 from mlproj.tracking.gateway.listener import JoinedRun
-from mlproj.tracking.metrics_file import append_points
 from mlproj.tracking.other_trackers import tracker_variables
 from mlproj.tracking.remote.address import credentials_of
 
@@ -81,11 +81,14 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             raise
         try:
             try:
-                if resolved.environment.docker is not None and not standby.begun:
-                    start_ahead(standby, client_of(standby, resolved.grace_s))
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
                 facts = _facts(resolved)
+                if request.reuse and (found := _reused(request, resolved, facts, listener)) is not None:
+                    stand_down(standby)
+                    return found
+                if resolved.environment.docker is not None and not standby.begun:
+                    start_ahead(standby, client_of(standby, resolved.grace_s))
                 live, record, patch = _begin(request, resolved, facts, listener)
             except BaseException:
                 stand_down(standby)
@@ -102,7 +105,7 @@ def _begin(
 ) -> tuple[LiveRun, RunRecord, bytes]:
     store = open_settled_store(request.store or store_folder(), listener.notice)
     parent = os.environ.get(RUN_ID_VARIABLE) or None
-    record = recording.first_record(new_run_id(store), request, resolved, parent, facts.author)
+    record = recording.first_record(new_run_id(store), request, resolved, parent, facts)
     patch = resolved.snapshot.patch
     if patch and any(form in patch for secret in resolved.secrets for form in forms_of(secret)):
         notice = "the patch of the changes is not kept: it holds the value of a secret"
@@ -110,6 +113,17 @@ def _begin(
         record, patch = replace(record, source=source), b""
         listener.notice(notice)
     return begin(store, record), record, patch
+
+
+def _reused(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener) -> RunRecord | None:
+    from mlproj.api.reuse import find_reusable
+
+    found = find_reusable(request, resolved, facts, listener)
+    if found.record is None:
+        listener.notice(f"not reused: {found.reason}")
+    else:
+        listener.notice(f"run {found.record.id[:12]} of {found.record.started_at[:16]} stands for this one")
+    return found.record
 
 
 def _facts(resolved: Resolved) -> CommitFacts:
@@ -155,7 +169,7 @@ class _Walk:
             environment = self._environment()
             self._note_inputs()
             self._seal(environment)
-            self.before = signatures(self._outputs(), self.resolved.loaded.folder, self._own_folders())
+            self.before = outputs_before(self.resolved, self.live)
             self._open_tracking(environment)
             plan = self._plan(environment, standby)
             self._save()
@@ -305,6 +319,7 @@ class _Walk:
         return complete
 
     def _save(self) -> None:
+        self.record = replace(self.record, result_key=result_key(self.record))
         self.record = recording.masked(self.record, self.resolved.secrets)
         save(self.live, self.record)
 
@@ -343,19 +358,11 @@ class _Walk:
 
     def _with_outputs(self, outcome: Outcome) -> Outcome:
         """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
-        folder = self.resolved.loaded.folder
         problems: list[str] = []
         try:
-            collected = collect(
-                self._outputs(), folder, self.live.files.artifacts, before=self.before, excluded=self._own_folders()
-            )
-            self.record = replace(
-                self.record, outputs=collected.outputs, notices=[*self.record.notices, *collected.notes]
-            )
-            problems = collected.problems
-            for output in collected.outputs:
-                if output.kind in ("metrics", "tensorboard"):
-                    self._read_metrics(output)
+            kept = keep_outputs(self.resolved, self.live, self.before)
+            self.record = replace(self.record, outputs=kept.outputs, notices=[*self.record.notices, *kept.notes])
+            problems = kept.problems
         except (OSError, StoreError) as error:
             problems = [f"the outputs could not be kept: {one_line(error)}"]
         except Interrupted as interrupted:
@@ -365,27 +372,6 @@ class _Walk:
         if problems and outcome.status == "finished":
             return replace(outcome, status="failed", exit_status=1, reason="; ".join(problems))
         return outcome
-
-    def _outputs(self) -> list[OutputRequest]:
-        declared = self.resolved.entry_point.outputs
-        return [OutputRequest(name, each.path, each.kind, each.optional) for name, each in declared.items()]
-
-    def _own_folders(self) -> list[Path]:
-        """What of mlproj's own may lie in the project, and is no output of it."""
-        project = self.resolved.loaded.folder
-        # A project that was fetched lies in the cache itself.
-        return [each for each in (self.live.store.folder, cache_folder()) if not project.is_relative_to(each)]
-
-    def _read_metrics(self, output: OutputRecord) -> None:
-        told: list[str] = []
-        count = 0
-        for points, notices in metrics_in(output, self.live.files.artifacts):
-            append_points(self.live.files.metrics, points)
-            told += notices
-            count += len(points)
-        if not count and not told:
-            told = [f"output {output.name}: there is no number in {one_line(output.path)} to be a metric"]
-        self.record = replace(self.record, notices=[*self.record.notices, *told])
 
     def _close(self, outcome: Outcome) -> RunRecord:
         """Write the final record and let go of the run."""

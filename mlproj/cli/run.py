@@ -103,6 +103,11 @@ class _RunCommand(click.Command):
     default=None,
     help="Run with no variable, network or place to write but what is declared; or not, whatever the manifest says.",
 )
+@click.option(
+    "--reuse/--no-reuse",
+    default=False,
+    help="Take a finished run of the same source, environment, values and inputs for this one.",
+)
 @click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale.")
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
 @click.option("--refresh", is_flag=True, help="Resolve the environment again, and fetch URLs again.")
@@ -204,6 +209,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         timeout_s=seconds_option(options["timeout"], "--timeout"),
         command_line=_command_line(),
         hermetic=options["hermetic"],
+        reuse=options["reuse"],
     )
 
 

@@ -57,8 +57,14 @@ def _index_groups(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX runs_by_project ON runs (project, experiment) WHERE deleted_at IS NULL")
 
 
+def _index_results(connection: sqlite3.Connection) -> None:
+    # `mlproj run --reuse` asks for the runs of a key.
+    connection.execute("ALTER TABLE runs ADD COLUMN result_key TEXT")
+    connection.execute("CREATE INDEX runs_by_result ON runs (result_key) WHERE result_key IS NOT NULL")
+
+
 # Entry i leads from schema version i to i + 1. An entry that was ever released is never edited again.
-MIGRATIONS: tuple[Migration, ...] = (_first_schema, _index_groups)
+MIGRATIONS: tuple[Migration, ...] = (_first_schema, _index_groups, _index_results)
 
 
 def open_database(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:

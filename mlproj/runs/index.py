@@ -13,7 +13,7 @@ from mlproj.runs.times import seconds_of
 _COLUMNS = (
     "id", "name", "project", "experiment", "entry_point", "status", "exit_status", "user", "host", "parent",
     "started_at", "ended_at", "duration_s", "source_kind", "source_commit", "source_branch", "source_digest",
-    "source_dirty", "environment_kind", "environment_key", "max_memory_bytes", "deleted_at",
+    "source_dirty", "environment_kind", "environment_key", "max_memory_bytes", "deleted_at", "result_key",
 )  # fmt: skip
 _INSERT = "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}".format(  # noqa: S608  the names above
     ", ".join(_COLUMNS),
@@ -96,7 +96,7 @@ def _row(record: RunRecord) -> tuple[Any, ...]:
         record.id, record.name, record.project, record.experiment, record.entry_point, record.status,
         record.exit_status, record.user, record.host, record.parent, record.started_at, record.ended_at,
         record.duration_s, source.kind, source.commit, source.branch, source.digest, source.dirty,
-        environment.kind, environment.key, record.resources.max_memory_bytes, record.deleted_at,
+        environment.kind, environment.key, record.resources.max_memory_bytes, record.deleted_at, record.result_key,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class SourceRecord:
     path: str = _said("The project's folder on the machine that ran it", default="")
     digest: str | None = _said("Digest of the project's files; of an archive: of its bytes", default=None)
     commit: str | None = _said("Git commit", default=None)
+    tree: str | None = _said("Git tree of the commit", default=None)
     branch: str | None = _said("Git branch", default=None)
     revision: str | None = _said("The branch, tag or commit that was asked for", default=None)
     remote: str | None = _said("URL of the git remote or of the archive, without credentials", default=None)
@@ -249,6 +250,9 @@ class RunRecord:
     machine: MachineRecord = _said("The hardware", default_factory=MachineRecord)
     mlproj_version: str = _said("The version of mlproj that ran it", default="")
     supervisor: SupervisorRecord = _said("The run's processes", default_factory=SupervisorRecord)
+    result_key: str | None = _said(
+        "Digest of all that decides the result: source, environment, values, variables, inputs", default=None
+    )
     schema_version: int = _said("Version of this record's form", default=SCHEMA_VERSION)
     other: dict[str, Any] = _said("Keys that a newer mlproj wrote, kept as they are", default_factory=dict)
 

@@ -102,20 +102,21 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
 
 @dataclass(frozen=True)
 class CommitFacts:
-    """The author of a commit, ``Name <address>``, and when it was committed, in seconds since 1970."""
+    """A commit's tree, its author, ``Name <address>``, and when it was committed, in seconds since 1970."""
 
     author: str | None = None
     committed_at: int | None = None
+    tree: str | None = None
 
 
 def commit_facts(folder: Path) -> CommitFacts:
     """What is known of the commit that ``folder`` is at; nothing where git does not tell."""
     try:
-        told = _git(folder, [*_SAFE, "log", "-1", "--format=%ct %an <%ae>"]).decode("utf-8", "replace").strip()
+        told = _git(folder, [*_SAFE, "log", "-1", "--format=%T %ct %an <%ae>"]).decode("utf-8", "replace").strip()
     except GitRefusal:
         return CommitFacts()
-    time, _, author = told.partition(" ")
-    return CommitFacts(author or None, int(time) if time.isdigit() else None)
+    tree, time, author = (*told.split(" ", 2), "", "", "")[:3]
+    return CommitFacts(author or None, int(time) if time.isdigit() else None, tree or None)
 
 
 @dataclass(frozen=True)

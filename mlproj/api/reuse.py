@@ -1,0 +1,124 @@
+"""``--reuse``: a finished run that stands for the one asked for, its outputs put back where they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlproj import environments
+from mlproj.api import recording
+from mlproj.api.hermetic import Seal, hermetic_variables
+from mlproj.api.request import Listener, RunRequest
+from mlproj.api.resolution import Resolved
+from mlproj.api.stores import open_settled_store
+from mlproj.api.variables import command_variables, deciding, with_defaults
+from mlproj.errors import MlprojError
+from mlproj.files import copy_file, sha256_of_file
+from mlproj.locations import cache_folder, store_folder
+from mlproj.reproduction.causes import causes
+from mlproj.runs.inputs import hash_inputs
+from mlproj.runs.record import FileRecord, RunRecord
+from mlproj.runs.result_key import newest_finished, result_key, runs_of_result
+from mlproj.runs.store import Store, files_of, load
+from mlproj.sources.git.working_tree import CommitFacts
+from mlproj.text import one_line
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What was found: the run that stands for the one asked for, or the reason why none does."""
+
+    record: RunRecord | None
+    reason: str | None = None
+
+
+def find_reusable(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener) -> Reuse:
+    """The newest finished run of the same result key whose outputs are still whole.
+
+    Its outputs are put back into the project. The environment is prepared for that: its key is a part of the run's.
+
+    Raises as preparing an environment does, and ``MlprojError`` for an output that cannot be put back.
+    """
+    store = open_settled_store(request.store or store_folder(), listener.notice)
+    draft = _draft(request, resolved, facts, listener)
+    key = result_key(draft)
+    if key is None:
+        return Reuse(None, "not all that decides its result has a digest")
+    for run_id in runs_of_result(store, key):
+        record = load(store, run_id)
+        if record.imported is not None:
+            continue  # what somebody else says that it was made of is not checked by anything
+        if (damaged := _damaged(store, record)) is not None:
+            listener.notice(f"run {record.id[:12]} is not reused: its output {one_line(damaged)} is not whole")
+            continue
+        _put_back(store, record, resolved.loaded.folder)
+        return Reuse(record)
+    newest = newest_finished(store, draft.project, draft.entry_point)
+    if newest is None:
+        return Reuse(None, "there is no finished run of it yet")
+    found = causes(load(store, newest), draft)
+    told = f": {found[0]}" + (f", and {len(found) - 1} more" if len(found) > 1 else "") if found else ""
+    return Reuse(None, f"run {newest[:12]} is of another source, environment or values{told}")
+
+
+def _draft(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener) -> RunRecord:
+    """The record that the run would have when its command starts."""
+    record = recording.first_record("0" * 32, request, resolved, None, facts)
+    environment = environments.prepare(
+        resolved.environment, resolved.environment_name, resolved.loaded.folder, resolved.policy, listener.progress
+    )
+    try:
+        hashed = hash_inputs(resolved.entry_point.inputs, resolved.loaded.folder, cache_folder())
+        caller: Mapping[str, str] = {} if environment.container is not None else os.environ
+        if resolved.hermetic and caller:
+            caller = hermetic_variables(caller, resolved, Seal(Path(), None, ExitStack()))
+        variables = with_defaults(command_variables(caller, environment, resolved), facts.committed_at)
+    finally:
+        if environment.held is not None:
+            environment.held.release()
+    if hashed.problems:
+        raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
+    record = replace(recording.with_environment(record, environment), inputs=hashed.inputs)
+    return recording.masked(replace(record, variables=deciding(variables, resolved.entry_point)), resolved.secrets)
+
+
+def _declared(record: RunRecord) -> list[FileRecord]:
+    return [file for output in record.outputs if output.name for file in output.files]
+
+
+def _damaged(store: Store, record: RunRecord) -> str | None:
+    folder = files_of(store, record.id).artifacts
+    for file in _declared(record):
+        try:
+            whole = sha256_of_file(folder / file.path) == file.sha256
+        except OSError:
+            whole = False
+        if not whole:
+            return file.path
+    return None
+
+
+def _put_back(store: Store, record: RunRecord, project: Path) -> None:
+    """Copy the declared outputs to where the run had written them. What is there already as it should be stays."""
+    folder = files_of(store, record.id).artifacts
+    top = Path(os.path.realpath(project))
+    for file in _declared(record):
+        target = project / file.path
+        if not Path(os.path.realpath(target.parent)).is_relative_to(top):
+            raise MlprojError(f"the output {one_line(file.path)} would be put outside of the project")
+        with suppress(OSError):
+            if not target.is_symlink() and sha256_of_file(target) == file.sha256:
+                continue
+        scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(folder / file.path, scratch)
+            scratch.replace(target)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise MlprojError(
+                f"the output {one_line(file.path)} cannot be put back: {one_line(error.strerror or error)}"
+            ) from None
