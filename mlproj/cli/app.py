@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("mlproj.cli.reproduce", "Reproducing"),
     "verify": ("mlproj.cli.verify", "Reproducing"),
     "why": ("mlproj.cli.why", "Reproducing"),
+    "report": ("mlproj.cli.report", "Runs"),
     "sync": ("mlproj.cli.servers", "Tracking servers"),
     "import-mlflow": ("mlproj.cli.servers", "Tracking servers"),
     "export-mlflow": ("mlproj.cli.servers", "Tracking servers"),
@@ -47,6 +48,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("mlproj.cli.change", "Runs"),
     "gc": ("mlproj.cli.change", "Runs"),
     "envs": ("mlproj.cli.envs", "Housekeeping"),
+    "cache": ("mlproj.cli.cache", "Housekeeping"),
+    "ci-cache-key": ("mlproj.cli.cache", "Housekeeping"),
     "store": ("mlproj.cli.store", "Housekeeping"),
     "schema": ("mlproj.cli.schema", "Housekeeping"),
     "completion": ("mlproj.cli.completion", "Housekeeping"),
@@ -68,6 +71,7 @@ SUMMARIES: dict[str, str] = {
     "reproduce": "Run a recorded run again, and say whether it was the same.",
     "verify": "Check that a run's files are what was recorded.",
     "why": "Say why two runs differ.",
+    "report": "Write a report on a run.",
     "sync": "Send what a tracking server has not got yet.",
     "import-mlflow": "Bring an MLflow store's runs in.",
     "export-mlflow": "Send runs to an MLflow store.",
@@ -78,6 +82,8 @@ SUMMARIES: dict[str, str] = {
     "restore": "Take runs out of the trash.",
     "gc": "Empty the trash.",
     "envs": "List and remove built environments.",
+    "cache": "Say where what can be made again is kept.",
+    "ci-cache-key": "Print the key of a project's environments for a CI cache.",
     "store": "Check, rebuild and locate the store of runs.",
     "schema": "Print a JSON Schema.",
     "completion": "Print a shell's completion script.",
@@ -139,6 +145,15 @@ def run_and_exit() -> None:
     os._exit(status)
 
 
+def _annotate(error: MlprojError) -> None:
+    """Have GitHub Actions show the findings about a manifest beside its lines, and any other error with the job."""
+    from mlproj.reporting.github import beside_lines, of_the_job
+
+    findings = getattr(error, "diagnostics", ())
+    for line in [*beside_lines(findings, os.environ.get("GITHUB_WORKSPACE"))] or [of_the_job("mlproj", error.message)]:
+        say(line)
+
+
 def _open_standard_streams() -> None:
     """Open what a caller has closed (cron, a daemon): else the next file opened would become stdout."""
     for descriptor in range(3):
@@ -163,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status if isinstance(status, int) else 0
     except MlprojError as error:
         complain(error.message, error.hint)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            _annotate(error)
         return error.exit_status
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message())

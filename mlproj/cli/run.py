@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mlproj.cli.acceptance import accept, acceptance_options, take_acceptance
 from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.mlflow_options import mlflow_options, take_mlflow_options
 from mlproj.cli.options import (
@@ -112,6 +113,7 @@ class _RunCommand(click.Command):
 @click.option("--frozen", is_flag=True, help="Use the lock as it is, stale or not.")
 @click.option("--refresh", is_flag=True, help="Resolve the environment again, and fetch URLs again.")
 @click.option("--offline", is_flag=True, help="Use no network.")
+@acceptance_options
 @click.option("--name", "--run-name", default="", metavar="TEXT", help="A name for the run.")
 @click.option(
     "--experiment",
@@ -237,6 +239,7 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
     # The guardian comes up while the rest is imported and read: a tenth of what a warm run costs.
     standby = stand_by(Streams(stdout=2) if options["as_json"] else Streams())
     try:
+        acceptance = take_acceptance(options)
         request = _request(ctx, project, options)
         from mlproj.api.ahead import start_client_ahead
 
@@ -260,7 +263,8 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         out_json(to_json(record))
     if not options["quiet"]:
         display.ended(record)
-    return record.exit_status or 0
+    not_accepted = accept(record, acceptance) if acceptance is not None else 0
+    return record.exit_status or not_accepted
 
 
 def _dry_run(request: Any, options: dict[str, Any]) -> int:

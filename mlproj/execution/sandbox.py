@@ -16,6 +16,8 @@ from mlproj.text import one_line
 PROGRAM = "bwrap"
 # Places that programs write to without asking, of which a command gets empty ones of its own.
 _SCRATCH_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  their names, nothing is made in them
+# Where engines of containers have mounts that come and go.
+_CONTAINERS_AT = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/run/docker", "/run/containerd")
 _PATIENCE_S = 10
 # Opens a port in the sandbox's network, hands the socket out, and becomes the command. It says nothing of its own.
 _DOOR = """\
@@ -55,7 +57,7 @@ def why_not() -> str | None:
     if program is None:
         return "bubblewrap is not installed (Debian: `apt install bubblewrap`)"
     try:
-        words = [program, "--ro-bind", "/", "/", "--unshare-net", "--", "/bin/true"]
+        words = [program, *_whole_disk(), "--unshare-net", "--", "/bin/true"]
         tried = subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE_S, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not work here: {one_line(error)}"
@@ -71,7 +73,7 @@ def sealed(plan: Plan, sandbox: Sandbox) -> Plan:
     bubblewrap = shutil.which(PROGRAM)
     if program is None or bubblewrap is None or not os.access(plan.cwd / program, os.X_OK):
         return plan
-    words = [bubblewrap, "--die-with-parent", "--unshare-net", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev"]
+    words = [bubblewrap, "--die-with-parent", "--unshare-net", *_whole_disk(), "--dev-bind", "/dev", "/dev"]
     words += ["--proc", "/proc"]
     for each in _SCRATCH_PLACES:
         words += ["--tmpfs", each] if Path(each).is_dir() else []
@@ -85,3 +87,44 @@ def sealed(plan: Plan, sandbox: Sandbox) -> Plan:
         port, place = sandbox.door
         words += [sys.executable, "-I", "-S", "-c", _DOOR, str(port), str(place)]
     return replace(plan, argv=[*words, program, *plan.argv[1:]])
+
+
+def _whole_disk() -> list[str]:
+    """The words that show a command all of the disk, read-only, but for where containers come and go.
+
+    Their mounts may be gone between bubblewrap's finding them and its making them read-only, which is an error to it.
+    """
+    unsteady = {place for place in _CONTAINERS_AT if os.path.isdir(place)} | _overlays()  # noqa: PTH112  texts
+    return _shown_below("/", unsteady) if unsteady else ["--ro-bind", "/", "/"]
+
+
+def _overlays() -> set[str]:
+    """Folders in which an engine of containers has its mounts: ``…/overlay2`` of ``…/overlay2/ID/merged``."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return set()
+    found = set()
+    for line in lines:
+        mounted, _, kind = line.partition(" - ")
+        place = mounted.split(" ")[4]
+        if kind.startswith("overlay ") and place.count("/") > 2:
+            found.add(os.path.dirname(os.path.dirname(place)))  # noqa: PTH120  texts
+    return found
+
+
+def _shown_below(folder: str, unsteady: set[str]) -> list[str]:
+    words: list[str] = []
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    for entry in entries:
+        path = os.path.join(folder, entry.name)  # noqa: PTH118  texts
+        if path in unsteady or path in ("/proc", "/dev"):
+            continue
+        if entry.is_symlink():
+            words += ["--symlink", os.readlink(path), path]  # noqa: PTH115  texts
+        elif any(each.startswith(f"{path}/") for each in unsteady):
+            words += ["--dir", path, *_shown_below(path, unsteady)]
+        else:
+            words += ["--ro-bind-try", path, path]
+    return words

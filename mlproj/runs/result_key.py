@@ -25,12 +25,14 @@ def result_key(record: RunRecord) -> str | None:
     content = source.tree or source.commit or source.digest
     if content is None:
         return None
+    # Of a commit it is the commit's time unless somebody says otherwise: a part of the history, not of the content.
+    variables = {name: value for name, value in record.variables.items() if name != "SOURCE_DATE_EPOCH"}
     decisive = [
         _VERSION,
         [content, source.subdirectory, source.patch_sha256],
         [record.entry_point, asked.parameters, asked.secrets, asked.arguments, asked.docker_arguments, asked.hermetic],
         [environment.kind, environment.key, environment.lock_sha256],
-        record.variables,
+        variables,
         [[each.path, each.sha256] for each in record.inputs],
     ]
     text = json.dumps(decisive, sort_keys=True, default=str)

@@ -146,7 +146,10 @@ def _folder(source: RecordedSource, fetching: Fetching) -> Snapshot | None:
     if not source.path.is_dir():
         raise SourceError(f"the folder {one_line(source.path)} is not there")
     if digest_of_folder(source.path, source.outputs)[0] != source.digest:
-        raise SourceError(f"the folder {one_line(source.path)} has changed since")
+        raise SourceError(
+            f"the folder {one_line(source.path)} has changed since (what runs write is left out where `outputs` or a "
+            ".gitignore names it; a git repository keeps what was)"
+        )
 
     def fill(folder: Path) -> None:
         folder.mkdir(parents=True)

@@ -17,6 +17,7 @@ from mlproj.runs.index import number_of
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import RunRecord
 from mlproj.runs.samples import read_samples
+from mlproj.runs.spark import spark_path
 from mlproj.runs.store import Store, files_of, load, shown_id
 from mlproj.runs.table import TableRun, sampled_curves
 from mlproj.tracking.remote.address import page_of
@@ -27,7 +28,6 @@ from mlproj.web.patches import patch_lines
 from mlproj.web.previews import preview_of, shown_type
 from mlproj.web.run_facts import command_again, commit_address, parameters_of
 from mlproj.web.security import ARTIFACT_POLICY
-from mlproj.web.spark import spark_path
 from mlproj.web.stores import Site, reading
 
 TABS = ("overview", "metrics", "log", "source", "environment", "artifacts", "resources")

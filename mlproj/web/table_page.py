@@ -14,10 +14,10 @@ from starlette.responses import Response
 from mlproj.errors import UsageError
 from mlproj.runs import table
 from mlproj.runs.query import known_names, unknown_names
+from mlproj.runs.spark import spark_path
 from mlproj.runs.store import Store, shown_id
 from mlproj.runs.table import Cell, Column, Group, Spread, TableRun
 from mlproj.web.pages import page
-from mlproj.web.spark import spark_path
 from mlproj.web.state import GROUPS, PAGE, TableState, order_text, quoted, state_of
 from mlproj.web.stores import Site, reading
 

@@ -1,0 +1,152 @@
+"""What a run has to fulfil to be accepted in CI, assertions and a baseline, and the reports on it."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlproj.errors import MlprojError, UsageError
+from mlproj.files import write_atomically
+from mlproj.reporting.report import Check, Report, figure, report_on
+from mlproj.runs.assertions import check_assertion, found_instead, holds
+from mlproj.runs.baseline import Baseline, BaselineRow, Slack, beside_baseline, parse_slack
+from mlproj.runs.find import find
+from mlproj.runs.record import RunRecord
+from mlproj.runs.store import Store
+from mlproj.text import one_line
+
+FORMATS = (".md", ".html", ".txt")
+_LARGEST_BASELINE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What is asked of a run, read and found to make sense before it begins.
+
+    ``reports`` are files to be written, each in the form that its ending names; ``junit`` is JUnit's XML.
+    """
+
+    assertions: Sequence[str] = ()
+    baseline: Baseline | None = None
+    slacks: Mapping[str, Slack] = field(default_factory=dict)
+    reports: Sequence[Path] = ()
+    junit: Path | None = None
+
+
+def prepare_acceptance(
+    store: Store,
+    assertions: Sequence[str],
+    baseline: str | None,
+    tolerances: Sequence[str],
+    reports: Sequence[Path] = (),
+    junit: Path | None = None,
+) -> Acceptance:
+    """Read what is asked of a run. A baseline such as ``@best:rmse`` is found now, before there is the new run.
+
+    Raises ``UsageError`` for what makes no sense, or cannot be found or written.
+    """
+    for text in assertions:
+        check_assertion(text)
+    slacks = dict(map(parse_slack, tolerances))
+    if slacks and baseline is None:
+        raise UsageError("--tolerance is for --baseline, which is not given")
+    for path in reports:
+        if path.suffix.lower() not in FORMATS:
+            raise UsageError(
+                f"--report {one_line(path)}: a report ends in {', '.join(FORMATS)}",
+                hint="`.txt` has the metrics alone, as GitLab reads them.",
+            )
+    for path in (*reports, *([junit] if junit is not None else [])):
+        if path.is_dir():
+            raise UsageError(f"{one_line(path)} is a folder, and was to be a report")
+    found = None if baseline is None else load_baseline(store, baseline)
+    if found is not None and (unknown := [name for name in slacks if name not in found.metrics]):
+        listed = ", ".join(f"`{one_line(name)}`" for name in found.metrics) or "none"
+        raise UsageError(f"--tolerance: the baseline has no metric `{one_line(unknown[0])}`; there are {listed}")
+    return Acceptance(assertions, found, slacks, reports, junit)
+
+
+def load_baseline(store: Store, text: str) -> Baseline:
+    """The baseline that ``text`` names: a stored run, or a file with a run's record, a crate, or metrics as JSON.
+
+    Raises ``UsageError`` when there is none.
+    """
+    path = Path(text)
+    if path.suffix.lower() in (".json", ".zip") or path.is_file():
+        return Baseline(text, _metrics_in(path))
+    record = find(store, text)
+    return Baseline(f"run {record.id[:12]} of {record.started_at[:10]}", record.metrics)
+
+
+def _metrics_in(path: Path) -> dict[str, float]:
+    shown = one_line(path)
+    try:
+        if path.stat().st_size > _LARGEST_BASELINE:
+            raise UsageError(f"the baseline {shown} is larger than {_LARGEST_BASELINE >> 20} MiB")
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, archive.open("run.json") as stream:
+                content: Any = json.loads(stream.read(_LARGEST_BASELINE))
+        else:
+            content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"the baseline {shown} cannot be read: {one_line(error.strerror or error)}") from None
+    except (ValueError, KeyError, zipfile.BadZipFile, RecursionError) as error:
+        raise UsageError(f"the baseline {shown} is no run and no metrics: {one_line(error)}") from None
+    metrics = content.get("metrics", content) if isinstance(content, dict) else None
+    if not isinstance(metrics, dict):
+        raise UsageError(
+            f"the baseline {shown} holds no metrics",
+            hint='It is a run as `mlproj show --json` prints it, or `{"rmse": 57.6}`.',
+        )
+    found = {}
+    for name, value in metrics.items():
+        try:
+            found[str(name)] = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+def judge_acceptance(store: Store, record: RunRecord, acceptance: Acceptance) -> Report:
+    """Hold a run that has ended against what is asked of it. Raises StoreError."""
+    checks = [_asserted(store, record, text) for text in acceptance.assertions]
+    rows: list[BaselineRow] = []
+    if acceptance.baseline is not None:
+        rows = beside_baseline(record.metrics, acceptance.baseline, acceptance.slacks)
+        checks += [_beside(row) for row in rows if row.before is not None]
+    return report_on(store, record, checks, acceptance.baseline, rows)
+
+
+def _asserted(store: Store, record: RunRecord, text: str) -> Check:
+    return Check(text, holds(store, record.id, text), found_instead(store, record, text))
+
+
+def _beside(row: BaselineRow) -> Check:
+    name = f"baseline: {row.name}"
+    if row.now is None:
+        return Check(name, passed=False, told="the run has no such metric")
+    told = f"{figure(row.before)} → {figure(row.now)}"
+    told += f" ({row.delta:+.3g}, {row.direction})" if row.delta else ""
+    return Check(name, row.passed, told)
+
+
+def write_reports(report: Report, acceptance: Acceptance) -> None:
+    """Write the reports that were asked for, each whole or not at all. Raises ``MlprojError``."""
+    from mlproj.reporting.html import to_html
+    from mlproj.reporting.junit import to_junit
+    from mlproj.reporting.markdown import to_markdown
+    from mlproj.reporting.metrics_text import to_metrics_text
+
+    forms = {".md": to_markdown, ".html": to_html, ".txt": to_metrics_text}
+    wanted = [(path, forms[path.suffix.lower()]) for path in acceptance.reports]
+    wanted += [(acceptance.junit, to_junit)] if acceptance.junit is not None else []
+    for path, form in wanted:
+        try:
+            write_atomically(path.absolute(), form(report))
+        except OSError as error:
+            raise MlprojError(f"the report {one_line(path)} cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,90 @@
+"""Options of ``mlproj run`` for CI: what a run has to fulfil, and the reports on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mlproj.cli.console import coloured, say, warn
+from mlproj.text import one_line
+
+NOT_ACCEPTED = 3
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_OPTIONS = (
+    click.option(
+        "--assert",
+        "assertions",
+        multiple=True,
+        metavar="FILTER",
+        help="What the run has to fulfil, such as 'metrics.rmse < 60'; repeatable. If it does not: exit status 3.",
+    ),
+    click.option(
+        "--baseline",
+        metavar="RUN|FILE",
+        help="A run (0193, @best:rmse) or a file with one, that no metric may fall behind. If one does: exit status 3.",
+    ),
+    click.option(
+        "--tolerance",
+        "tolerances",
+        multiple=True,
+        metavar="METRIC=AMOUNT",
+        help="How far a metric may fall behind the baseline: `rmse=0.5`, `rmse=1%`; repeatable.",
+    ),
+    click.option(
+        "--report",
+        "reports",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Write a report: .md, .html, or .txt with the metrics for GitLab; repeatable.",
+    ),
+    click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the checks as JUnit XML."),
+)
+
+
+def acceptance_options(command: _Command) -> _Command:
+    """The options as a decorator."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def take_acceptance(options: dict[str, Any]) -> Any:
+    """What is asked of the run, read before it begins; ``None`` when nothing is. Raises ``UsageError``."""
+    names = ("assertions", "baseline", "tolerances", "reports", "junit")
+    wanted = {name: options.pop(name) for name in names}
+    on_github = os.environ.get("GITHUB_ACTIONS") == "true"
+    if not any(wanted.values()) and not on_github:
+        return None
+    from mlproj.api.acceptance import prepare_acceptance
+    from mlproj.cli.options import open_store
+
+    return prepare_acceptance(open_store(), *(wanted[name] for name in names))
+
+
+def accept(record: Any, acceptance: Any) -> int:
+    """Hold a run against what is asked of it, tell of all that it does not fulfil, and write the reports."""
+    from mlproj.api.acceptance import judge_acceptance, write_reports
+    from mlproj.cli.options import open_store
+    from mlproj.reporting import github
+
+    report = judge_acceptance(open_store(), record, acceptance)
+    failed = [each for each in report.checks if not each.passed]
+    for each in failed:
+        say(f"{coloured('✗', sys.stderr, fg='red')} {one_line(each.name)}: {one_line(each.told)}")
+        if github.is_github(os.environ):
+            say(github.of_the_job(f"{report.title} is not accepted", f"{each.name}: {each.told}"))
+    write_reports(report, acceptance)
+    if github.is_github(os.environ) and not os.environ.get("MLPROJ_RUN_ID"):
+        from mlproj.reporting.markdown import to_markdown
+
+        try:
+            github.add_to_summary(to_markdown(report), os.environ)
+        except OSError as error:
+            warn(f"the job's summary cannot be written: {error.strerror or error}")
+    return NOT_ACCEPTED if failed else 0
