@@ -18,8 +18,8 @@ _DECIDING = re.compile(
     r"|CUBLAS_WORKSPACE_CONFIG|CUDA_VISIBLE_DEVICES|NVIDIA_TF32_OVERRIDE|MKL_CBWR|OPENBLAS_CORETYPE|NPY_DISABLE_CPU_FEATURES"
     r"|XLA_FLAGS|LANG|LANGUAGE|LC_\w+|TZ"
 )
-# What PYTHONHASHSEED is where nobody says otherwise: sets of texts have the same order in each run.
-_DEFAULTS = {"PYTHONHASHSEED": "0"}
+# The beginning of 1980, before which no zip file can be: what builds take that have no better time.
+_WITHOUT_COMMIT = 315_532_800
 
 
 def command_variables(caller: Mapping[str, str], environment: Environment, resolved: Resolved) -> dict[str, str]:
@@ -56,10 +56,8 @@ def with_defaults(variables: Mapping[str, str], committed_at: int | None) -> dic
     ``committed_at`` is the time of the source's commit, in seconds since 1970, for ``SOURCE_DATE_EPOCH``
     (https://reproducible-builds.org/specs/source-date-epoch/).
     """
-    defaults = dict(_DEFAULTS)
-    if committed_at is not None:
-        defaults["SOURCE_DATE_EPOCH"] = str(committed_at)
-    return {**defaults, **variables}
+    epoch = _WITHOUT_COMMIT if committed_at is None else committed_at
+    return {"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": str(epoch), **variables}
 
 
 def as_recorded(caller: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
