@@ -222,11 +222,19 @@ def host_address(engine: Engine) -> str | None:
 
     try:
         with engine_errors_but_refusals(engine.address):
-            configured = engine.client.inspect_network("bridge")["IPAM"]["Config"] or []
+            bridge = engine.client.inspect_network("bridge")
     except docker.errors.APIError:
         return None
-    addresses = [str(each.get("Gateway", "")) for each in configured]
+    addresses = [str(each.get("Gateway", "")) for each in bridge["IPAM"]["Config"] or []]
+    addresses += _addresses_of((bridge.get("Options") or {}).get("com.docker.network.bridge.name"))
     return next((each for each in addresses if re.fullmatch(r"[0-9.]+", each)), None)
+
+
+def _addresses_of(interface: str | None) -> list[str]:
+    """The addresses of a network interface of this machine: an engine that has just made its bridge may not tell."""
+    import psutil
+
+    return [each.address for each in psutil.net_if_addrs().get(interface or "", [])]
 
 
 def shares_folders(engine: Engine, image: str, scratch: Path) -> bool:
