@@ -13,7 +13,7 @@ import mlproj.runs as _runs_package
 from mlproj.version import __version__
 
 if TYPE_CHECKING:
-    from mlproj.api.public import Project, get_run, load, run
+    from mlproj.api.public import Project, get_run, load, reproduce, run
     from mlproj.api.stored import Run
     from mlproj.errors import MlprojError
     from mlproj.tracking.client import log_artifact, log_metric, log_metrics, log_params, set_tags
@@ -29,6 +29,7 @@ __all__ = [
     "log_metric",
     "log_metrics",
     "log_params",
+    "reproduce",
     "run",
     "runs",
     "set_tags",
@@ -44,6 +45,7 @@ _HOMES = {
     "log_metric": "mlproj.tracking.client",
     "log_metrics": "mlproj.tracking.client",
     "log_params": "mlproj.tracking.client",
+    "reproduce": "mlproj.api.public",
     "run": "mlproj.api.public",
     "set_tags": "mlproj.tracking.client",
 }

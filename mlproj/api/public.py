@@ -6,12 +6,15 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.stored import Run, stored_run, stored_runs
 from mlproj.environments.environment import Policy
 from mlproj.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlproj.api.reproduction import Reproduction
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def run(
     environment_kind: str | None = None,
     revision: str | None = None,
     allowed_mounts: Sequence[str | Path] = (),
+    hermetic: bool | None = None,
+    reuse: bool = False,
     locked: bool = False,
     frozen: bool = False,
     refresh: bool = False,
@@ -115,14 +120,41 @@ def run(
         tracking_uri=tracking_uri,
         tags=dict(tags or {}),
         timeout_s=timeout_s,
+        hermetic=hermetic,
+        reuse=reuse,
     )
     try:
         return Run(execute(request, Listener(), stand_by(Streams())), store_folder())
     except Interrupted as interrupted:
-        # As it would have come without mlproj in between.
-        raise (
-            KeyboardInterrupt if interrupted.number == signal.SIGINT else SystemExit(128 + interrupted.number)
-        ) from None
+        raise _as_it_came(interrupted.number) from None
+
+
+def _as_it_came(number: int) -> BaseException:
+    """What a signal would have raised without mlproj in between."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def reproduce(name: str, *, offline: bool = False, hermetic: bool | None = None) -> Reproduction:
+    """Run a recorded run again, and compare the two. The command's output goes to this process's stdout and stderr.
+
+    Raises ``NotReproducibleError`` (an ``MlprojError``) naming all that is missing, before anything runs;
+    ``RunNotFoundError``, ``StoreError``.
+    """
+    from mlproj.api.interruption import Interrupted
+    from mlproj.api.recreation import Options
+    from mlproj.api.reproduction import reproduce as have_again
+    from mlproj.api.stores import open_settled_store
+    from mlproj.execution.supervise import Streams, stand_by
+    from mlproj.locations import store_folder
+    from mlproj.runs.find import find
+
+    _expect("name", name, str, "a text")
+    store = open_settled_store(store_folder(), lambda _: None)
+    options = Options({}, offline=offline, hermetic=hermetic)
+    try:
+        return have_again(store, find(store, name), options, Listener(), lambda: stand_by(Streams()))
+    except Interrupted as interrupted:
+        raise _as_it_came(interrupted.number) from None
 
 
 def runs(filter: str = "", order_by: str = "", limit: int | None = None) -> list[Run]:  # noqa: A002  the option's name

@@ -39,6 +39,7 @@ def keys_under(heading: str) -> set[str]:
         ("An entry point", form.EntryPoint),
         ("A parameter", form.Parameter),
         ("An output", form.Output),
+        ("Reproducibility", form.Reproducibility),
     ],
 )
 def test_the_manifests_reference_has_every_key_and_no_other(heading: str, model: Any) -> None:
