@@ -26,7 +26,7 @@ Messages for people go to stderr, results to stdout. Colours are for terminals; 
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | `run`: the command ended well and an output is missing; `reproduce`: it came out different; `verify`, `store check`, `store rebuild`: something is wrong |
+| 1 | `run`: an output is missing; `reproduce`: it came out different; `verify`, `store …`: something is wrong |
 | 2 | the command line, the manifest or a value cannot be as it is |
 | 3 | `run`: it finished, and an `--assert` or the `--baseline` was not kept |
 | 125 | mlproj could not do it: no environment, no lock, no store, no such program |

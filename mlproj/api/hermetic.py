@@ -12,10 +12,8 @@ from mlproj.api.resolution import Resolved
 from mlproj.environments.environment import Environment
 from mlproj.environments.scratch import scratch_folder
 from mlproj.execution.plan import Plan
-from mlproj.execution.sandbox import Sandbox, sealed, why_not
 from mlproj.locations import cache_folder
 from mlproj.runs.layout import RunFiles
-from mlproj.tracking.gateway.passage import close_passage, open_passage
 
 # The same wherever it runs.
 _FIXED = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -25,7 +23,10 @@ _KEPT = ("TERM", "COLUMNS", "LINES")
 
 @dataclass
 class Seal:
-    """What a hermetic run has of its own for as long as it goes on: a home, and what is to be closed at its end."""
+    """What a hermetic run has of its own for as long as it goes on; ``held`` is to be closed at its end.
+
+    ``reason`` says why it is not cut off from network and disk, if it is not.
+    """
 
     scratch: Path
     reason: str | None
@@ -39,16 +40,13 @@ class Seal:
 
 def open_seal(in_container: bool) -> Seal:
     """Begin what a hermetic run needs. Raises OSError."""
+    from mlproj.execution.sandbox import why_not
+
     held = ExitStack()
     scratch = held.enter_context(scratch_folder(cache_folder()))
     for name in ("home", "tmp"):
         (scratch / name).mkdir()
     return Seal(scratch, "it runs in a container" if in_container else why_not(), held)
-
-
-def close_seal(seal: Seal) -> None:
-    """Let go of what the run had of its own."""
-    seal.held.close()
 
 
 def notice_of(seal: Seal) -> str | None:
@@ -72,6 +70,9 @@ def sealed_plan(
     plan: Plan, seal: Seal, resolved: Resolved, environment: Environment, files: RunFiles, port: int | None
 ) -> Plan:
     """The plan cut off from the machine, as far as that is possible here; MLflow's clients still find ``port``."""
+    from mlproj.execution.sandbox import Sandbox, sealed
+    from mlproj.tracking.gateway.passage import close_passage, open_passage
+
     if seal.reason is not None:
         return plan
     door = None

@@ -8,12 +8,12 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
-from mlproj.api.hermetic import Seal, close_seal, hermetic_variables, notice_of, open_seal, sealed_plan
 from mlproj.api.interruption import Interrupted, interruptible
 from mlproj.api.output_metrics import OutputReading
 from mlproj.api.outputs import keep_outputs, outputs_before
@@ -56,6 +56,9 @@ from mlproj.text import one_line
 from mlproj.tracking.gateway.listener import JoinedRun
 from mlproj.tracking.other_trackers import tracker_variables
 from mlproj.tracking.remote.address import credentials_of
+
+if TYPE_CHECKING:
+    from mlproj.api.hermetic import Seal
 
 _STOPPED_BY_A_STEP = (
     "its command ran under `bash -e -o pipefail`, where a step that fails ends it (141: what it was piped to had ended)"
@@ -197,7 +200,7 @@ class _Walk:
             if waiting is not None:
                 stand_down(waiting)
             if self.seal is not None:
-                close_seal(self.seal)
+                self.seal.held.close()
             close_to_clients(self.tracking)
             if self.held is not None:
                 self.held.release()
@@ -237,6 +240,8 @@ class _Walk:
     def _seal(self, environment: Environment) -> None:
         if not self.resolved.hermetic:
             return
+        from mlproj.api.hermetic import notice_of, open_seal
+
         self.seal = open_seal(environment.container is not None)
         if notice := notice_of(self.seal):
             self.listener.notice(notice)
@@ -302,12 +307,16 @@ class _Walk:
         plan = replace(plan, variables=joining_variables(self.tracking, variables, self.record))
         if self.seal is None:
             return plan
+        from mlproj.api.hermetic import sealed_plan
+
         port = None if self.tracking.gateway is None else self.tracking.gateway.port
         return sealed_plan(plan, self.seal, resolved, environment, self.live.files, port)
 
     def _caller(self, variables: Mapping[str, str]) -> Mapping[str, str]:
         """The caller's variables: as they are, or as the run had them that this one is to be the same as."""
         if self.seal is not None:
+            from mlproj.api.hermetic import hermetic_variables
+
             variables = hermetic_variables(variables, self.resolved, self.seal) if variables else {}
         again = self.request.again
         return variables if again is None or again.variables is None else as_recorded(variables, again.variables)

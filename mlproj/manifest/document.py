@@ -20,6 +20,7 @@ from mlproj.text import one_line
 
 LARGEST_FILE = 1 << 20
 DEEPEST_NESTING = 50
+_TOO_DEEP = f"nested more than {DEEPEST_NESTING} levels deep: this is no manifest"
 MOST_NODES = 50_000
 
 KeyPath = tuple[str | int, ...]
@@ -187,11 +188,12 @@ def _tree(path: Path, text: str, lines: tuple[str, ...], findings: list[Diagnost
                 stack.append(node)
                 waiting.append(None)
                 if len(stack) > DEEPEST_NESTING:
-                    message = f"nested more than {DEEPEST_NESTING} levels deep: this is no manifest"
-                    raise ManifestError([*findings, finding(message, event.start_mark)])
+                    raise ManifestError([*findings, finding(_TOO_DEEP, event.start_mark)])
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = _syntax_message(error, lines)
+        # libyaml has a limit of its own, which it can come to before there is an event.
+        too_deep = "nesting depth" in (error.problem or "")
+        message = _TOO_DEEP if too_deep else _syntax_message(error, lines)
         told = finding(message, mark) if mark else Diagnostic("error", message, str(path))
         raise ManifestError([*findings, told]) from None
     except yaml.YAMLError as error:

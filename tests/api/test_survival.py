@@ -82,7 +82,7 @@ STAGES = [
     "mlproj.api.run.save",
     "mlproj.api.run.supervise",
     "mlproj.api.run.open_intake",
-    "mlproj.api.run.collect",
+    "mlproj.api.outputs.collect",
     "mlproj.api.run.with_totals",
     "mlproj.api.run.finish",
     "mlproj.runs.store.write_record",
