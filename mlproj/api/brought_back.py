@@ -36,6 +36,7 @@ class Origin:
 
 
 def is_place(parameter: Parameter, entry_point: EntryPoint) -> bool:
+    """Whether a parameter's values are paths, or may be."""
     base = parameter.type if entry_point.dialect == "mlflow" else parameter.value_type.base
     return base in ("path", "uri")
 
@@ -115,6 +116,7 @@ def _copy_input(pattern: str, place: Path, folder: Path) -> None:
 
 
 def secret_problems(asked: RequestRecord, entry_point: EntryPoint, given: Container[str]) -> Iterator[str]:
+    """Name the secrets that the run had and that neither a variable nor ``given`` has now."""
     for name, parameter in entry_point.parameters.items():
         if entry_point.dialect == "mlflow" or parameter.value_type.base != "secret" or name in given:
             continue

@@ -61,5 +61,9 @@ def with_defaults(variables: Mapping[str, str], committed_at: int | None) -> dic
 
 
 def as_recorded(caller: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
-    """The caller's variables with the deciding ones as a recorded run had them, and no others of those."""
-    return {**{name: value for name, value in caller.items() if not is_deciding(name)}, **recorded}
+    """The caller's variables with the deciding ones as a recorded run had them, and no others of those.
+
+    Others in the record are the manifest's to set: a record from elsewhere may hold anything.
+    """
+    kept = {name: value for name, value in caller.items() if not is_deciding(name)}
+    return {**kept, **{name: value for name, value in recorded.items() if is_deciding(name)}}

@@ -113,6 +113,8 @@ def _run_facts(record: Any) -> list[tuple[str, str]]:
         rows.append(("error", record.error))
     if record.parent:
         rows.append(("parent", record.parent))
+    if record.reproduction is not None:
+        rows.append(("same as", f"{record.reproduction.of}: {record.reproduction.verdict or 'not judged'}"))
     used = record.resources
     if used.max_memory_bytes is not None:
         cpu = f"{used.user_s or 0:.2f} s user, {used.system_s or 0:.2f} s system"

@@ -18,6 +18,7 @@ PROGRAM = "bwrap"
 _SCRATCH_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  their names, nothing is made in them
 # Where engines of containers have mounts that come and go.
 _CONTAINERS_AT = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/run/docker", "/run/containerd")
+_OF_THE_LOADER = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_")
 _PATIENCE_S = 10
 # Opens a port in the sandbox's network, hands the socket out, and becomes the command. It says nothing of its own.
 _DOOR = """\
@@ -82,11 +83,16 @@ def sealed(plan: Plan, sandbox: Sandbox) -> Plan:
         words += ["--ro-bind-try", seen, seen] if hidden else []
     for folder in sandbox.writable:
         words += ["--bind", str(folder), str(folder)]
+    # What has the loader run somebody's code would have it run in bubblewrap itself, outside of the sandbox.
+    inside = {name: value for name, value in plan.variables.items() if name.startswith(_OF_THE_LOADER)}
+    for name, value in inside.items():
+        words += ["--setenv", name, value]
     words += ["--chdir", str(plan.cwd), "--"]
     if sandbox.door is not None:
         port, place = sandbox.door
         words += [sys.executable, "-I", "-S", "-c", _DOOR, str(port), str(place)]
-    return replace(plan, argv=[*words, program, *plan.argv[1:]])
+    outside = {name: value for name, value in plan.variables.items() if name not in inside}
+    return replace(plan, argv=[*words, program, *plan.argv[1:]], variables=outside)
 
 
 def _whole_disk() -> list[str]:

@@ -143,3 +143,18 @@ def test_it_is_reproduced_hermetically(mlproj: Any, look: Any, door: int, needs_
     done = mlproj("reproduce", "@last", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(mlproj("show", "@last", "--json").stdout)["request"]["hermetic"]
+
+
+def test_the_loaders_variables_act_inside_alone(
+    mlproj: Any, project: Any, tmp_path: Path, needs_bubblewrap: None
+) -> None:
+    # A library that is not there has the loader complain, in whatever program it is to be loaded into.
+    folder = project(
+        f"entry_points: {{main: {{command: [{sys.executable}, -c, 'print(1)'],\n"
+        "  environment_variables: {LD_PRELOAD: /no/such/library.so}}}\n"
+    )
+    done = mlproj("run", folder, "--hermetic")
+    assert done.returncode == 0, done.stderr
+    complaints = [line for line in done.stderr.splitlines() if "library.so" in line]
+    # The one who opens the door for MLflow's clients, and the command: not bubblewrap.
+    assert len(complaints) == 2, complaints
