@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from mlproj.text import did_you_mean, one_line, printable
 from mlproj.version import __version__
 
 # Name → module, and its section in the help. A command lives in the module's attribute of its
-# name, with `_` for `-`.
+# name, with `_` for `-`; one that Python reserves has a `_` behind it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("mlproj.cli.run", "Projects"),
     "check": ("mlproj.cli.check", "Projects"),
@@ -41,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("mlproj.cli.servers", "Tracking servers"),
     "import-mlflow": ("mlproj.cli.servers", "Tracking servers"),
     "export-mlflow": ("mlproj.cli.servers", "Tracking servers"),
+    "export": ("mlproj.cli.crates", "Sharing"),
+    "import": ("mlproj.cli.crates", "Sharing"),
     "ui": ("mlproj.cli.ui", "Runs"),
     "tag": ("mlproj.cli.change", "Runs"),
     "stop": ("mlproj.cli.change", "Runs"),
@@ -75,6 +78,8 @@ SUMMARIES: dict[str, str] = {
     "sync": "Send what a tracking server has not got yet.",
     "import-mlflow": "Bring an MLflow store's runs in.",
     "export-mlflow": "Send runs to an MLflow store.",
+    "export": "Write a run as an RO-Crate.",
+    "import": "Bring runs in from RO-Crates.",
     "ui": "Look at the runs in a browser.",
     "tag": "Set and remove a run's tags.",
     "stop": "Stop a running run.",
@@ -99,7 +104,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), name)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

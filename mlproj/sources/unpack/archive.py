@@ -63,6 +63,15 @@ def unpack(stream: IO[bytes], folder: Path, limits: Limits) -> Path:
     return top
 
 
+def put_entries(entries: Iterable[Entry], folder: Path, limits: Limits) -> None:
+    """Write a stranger's files that come in another way than an archive into the new ``folder``, checked alike.
+
+    Raises ``SourceError`` for what could do harm, and ``OSError`` of the disk.
+    """
+    folder.mkdir(parents=True)
+    _refuse_leaving(_write(entries, folder, limits), folder, folder)
+
+
 def _damaged(error: Exception) -> SourceError:
     reason = one_line(error) or type(error).__name__
     return SourceError(f"it is damaged, or no archive that mlproj can read: {reason}", hint="Fetch or pack it again.")

@@ -1,0 +1,74 @@
+"""Sharing runs: exported into crates and imported from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlproj.api.recorded_files import recorded_inputs, recorded_project
+from mlproj.runs.record import RunRecord
+from mlproj.runs.store import Store, files_of
+from mlproj.sharing.arriving import Arrived
+from mlproj.sharing.contents import Choice, Contents, contents_of
+from mlproj.sharing.crate_writing import write_crate
+from mlproj.sources import Fetching
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A crate that was written: where, how many files it holds, and what was left out of it."""
+
+    id: str
+    path: Path
+    files: int
+    notices: tuple[str, ...]
+
+
+@contextmanager
+def shared_contents(store: Store, record: RunRecord, choice: Choice, fetching: Fetching) -> Iterator[Contents]:
+    """What of a run is shared, for the length of a ``with`` block: its source may be in a tree of its own until then.
+
+    Raises StoreError for damaged files, UsageError for a run that goes on.
+    """
+    files = files_of(store, record.id)
+    choice = replace(choice, secrets=_secrets_here(record))
+    with recorded_project(record, files, fetching) as recorded:
+        inputs, notices = recorded_inputs(record, files, recorded.project) if choice.inputs else (None, [])
+        contents = contents_of(record, files, recorded.project, inputs, choice)
+        problem = recorded.problem
+        if problem is not None and recorded.project is None:
+            problem = f"without its source: {problem}"
+        yield replace(contents, notices=(*([problem] if problem else []), *notices, *contents.notices))
+
+
+def _secrets_here(record: RunRecord) -> tuple[str, ...]:
+    """The values of the run's secrets, as far as this process has them."""
+    names = record.request.secrets.values() if record.request is not None else ()
+    return tuple(value for name in names if (value := os.environ.get(name)))
+
+
+def export_run(
+    store: Store, record: RunRecord, target: Path, choice: Choice, fetching: Fetching, *, replace: bool = False
+) -> Exported:
+    """Write a run as a Workflow Run RO-Crate, a zip archive where ``target`` is named so, else a folder.
+
+    Raises UsageError for a target that is there, unless it is to be replaced, and StoreError.
+    """
+    with shared_contents(store, record, choice, fetching) as contents:
+        write_crate(contents, target, replace=replace)
+        return Exported(record.id, target, len(contents.files) + 2, contents.notices)
+
+
+def import_crate(store: Store, path: Path, unpack_limit: int | None = None) -> list[Arrived]:
+    """Bring the runs of a crate, a zip archive or a folder, into the store; every digest is checked before.
+
+    Raises UsageError for what is no crate, is damaged, could do harm, or is not the same as a run here; StoreError.
+    """
+    from mlproj.sharing.importing import import_crate as bring_in
+
+    return bring_in(store, path, unpack_limit)

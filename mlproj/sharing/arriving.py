@@ -1,0 +1,165 @@
+"""A run from elsewhere on its way into the store: made where nobody sees it, checked, and live by one rename."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from mlproj import locks
+from mlproj.errors import SourceError, StoreError, UsageError
+from mlproj.runs.database import explained
+from mlproj.runs.identifiers import is_run_id
+from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files
+from mlproj.runs.record import ImportRecord, RunRecord, from_json
+from mlproj.runs.record_files import read_record, write_record
+from mlproj.runs.store import Store, files_of
+from mlproj.runs.upkeep import index_anew
+from mlproj.sharing.contents import record_bytes, shared_record
+from mlproj.sources.unpack.entries import checked_parts
+from mlproj.text import one_line, printable
+
+OWN_FOLDERS = ("artifacts", "source", "inputs")
+_OWN_FILES = ("output.log", "metrics.jsonl", "resources.jsonl")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrived:
+    """A run that came: its id, and whether it is new here, was here as it is, or was completed by files it lacked."""
+
+    id: str
+    what: Literal["new", "same", "completed"]
+    notices: tuple[str, ...] = ()
+
+
+@contextmanager
+def new_place(store: Store, name: str) -> Iterator[RunFiles]:
+    """A folder that a run is made in; what is left in it in the end is removed."""
+    files = RunFiles(store.folder / "runs" / f"{NEW_PREFIX}{name}")
+    with explained(store.folder):
+        shutil.rmtree(files.folder, ignore_errors=True)
+        # What is not locked is taken for a dead process's, and swept.
+        held = locks.wait_exclusive(files.alive_lock)
+    try:
+        yield files
+    finally:
+        held.release()
+        shutil.rmtree(files.folder, ignore_errors=True)
+
+
+def checked_record(content: bytes) -> RunRecord:
+    """The record in a stranger's ``run.json``. Raises SourceError for what is none, or what could do harm here."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        record = from_json(json.loads(content))
+        TypeAdapter(RunRecord).validate_python(dataclasses.asdict(record))
+    except (ValueError, RecursionError) as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
+        raise SourceError(f"its run.json is damaged{f': {one_line(where)}' if where else ''}") from None
+    except StoreError as error:
+        raise SourceError(f"its run.json is no record: {error.message}") from None
+    if not is_run_id(record.id) or (record.parent is not None and not is_run_id(record.parent)):
+        raise SourceError("its run.json is no record: its id, or its parent's, is none")
+    if record.status == "running":
+        raise SourceError("its run has not ended")
+    _check_name(record.source.patch, "patch")
+    _check_name(record.environment.lock, "lock")
+    for output in record.outputs:
+        for each in output.files:
+            if not checked_parts(each.path) or each.path.endswith("/"):
+                raise SourceError(f"an output's file has no possible name: `{one_line(each.path)}`")
+    return shared_record(record)
+
+
+def _check_name(name: str | None, what: str) -> None:
+    """Refuse a name that would lead out of the run's folder, or pass for a file that has another meaning there."""
+    if name is None:
+        return
+    parts = checked_parts(name)
+    forbidden = ("run.json", "params.json", "tracking", "models", "uploads", *OWN_FOLDERS, *_OWN_FILES)
+    if len(parts) != 1 or parts[0] != name or name.startswith(".") or name.endswith(".lock.json") or name in forbidden:
+        raise SourceError(f"the {what} of its run has no possible name: `{one_line(name)}`")
+
+
+def is_of_run(name: str, record: RunRecord) -> bool:
+    """Whether a file of this name belongs into the folder of a run."""
+    own = (*_OWN_FILES, record.source.patch, record.environment.lock)
+    return name in own or (name.split("/")[0] in OWN_FOLDERS and "/" in name)
+
+
+def check_against_record(record: RunRecord, digests: Mapping[str, str]) -> None:
+    """Check files, by their names and digests, against the record. Raises SourceError for one that is another."""
+    expected = {f"artifacts/{each.path}": each.sha256 for output in record.outputs for each in output.files}
+    if record.source.patch and record.source.patch_sha256:
+        expected[record.source.patch] = record.source.patch_sha256
+    if record.environment.lock and record.environment.lock_sha256:
+        expected[record.environment.lock] = record.environment.lock_sha256
+    for name, digest in digests.items():
+        if expected.get(name, digest) != digest:
+            raise SourceError(f"`{one_line(name)}` is damaged: its SHA-256 is not the one in the run's record")
+
+
+def settle_in(store: Store, new: RunFiles, record: RunRecord, origin: ImportRecord) -> Arrived:
+    """Make the run in ``new`` live, whose files are all checked.
+
+    Raises UsageError when another run of its id is here, StoreError.
+    """
+    with explained(store.folder), locks.exclusive(store.folder / "import.lock"):
+        known = files_of(store, record.id)
+        if known.record.exists():
+            return _beside(known, new, record)
+        new.artifacts.mkdir(exist_ok=True)
+        write_record(new, dataclasses.replace(record, imported=origin))
+        files = live_files(store.folder, record.id)
+        new.folder.rename(files.folder)
+    index_anew(store, files, read_record(files))
+    return Arrived(record.id, "new")
+
+
+def _beside(known: RunFiles, new: RunFiles, record: RunRecord) -> Arrived:
+    here = read_record(known)
+    shown = record.id[:12]
+    if here.deleted_at is not None:
+        raise UsageError(f"run {shown} is in the trash", hint=f"`mlproj restore {shown}` takes it out.")
+    if record_bytes(shared_record(here)) != record_bytes(record):
+        hint = f"`mlproj show {shown}` shows the one that is here; `mlproj delete {shown}` and `mlproj gc` remove it."
+        raise UsageError(f"run {shown} is here already, and is not the same", hint=hint)
+    came = _complete(known, new, whole=here.imported is not None)
+    return Arrived(record.id, "completed" if came else "same")
+
+
+def _complete(known: RunFiles, new: RunFiles, *, whole: bool) -> int:
+    """Add the files that a run lacks here, as when it came without its artifacts before; gives how many."""
+    from mlproj.sharing.contents import names_below
+
+    came = 0
+    for name in names_below(new.artifacts) if new.artifacts.is_dir() else ():
+        target = known.artifacts / name
+        if not os.path.lexists(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (new.artifacts / name).rename(target)
+            came += 1
+    for arrived, place in ((new.source, known.source), (new.inputs, known.inputs)) if whole else ():
+        if arrived.is_dir() and not place.exists():
+            arrived.rename(place)
+            came += 1
+    return came
+
+
+def import_record(origin: str, at: str) -> ImportRecord:
+    """Where a run came from, as its record says it."""
+    return ImportRecord(printable(origin), at)
+
+
+def move_into(folder: Path, names: Iterator[str] | list[str], new: RunFiles) -> None:
+    """Move files of a run, which are below ``folder``, to their places in the new run's folder."""
+    for name in names:
+        target = new.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).rename(target)
