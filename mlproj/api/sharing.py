@@ -1,20 +1,28 @@
-"""Sharing runs: exported into crates and imported from them."""
+"""Sharing runs: exported into crates and imported from them, pushed to remotes and pulled from them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlproj.api.recorded_files import recorded_inputs, recorded_project
+from mlproj.errors import MlprojError
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store, files_of
 from mlproj.sharing.arriving import Arrived
 from mlproj.sharing.contents import Choice, Contents, contents_of
 from mlproj.sharing.crate_writing import write_crate
 from mlproj.sources import Fetching
+
+if TYPE_CHECKING:
+    from mlproj.sharing.pulling import RemoteRun
+    from mlproj.sharing.pushing import Pushed
+    from mlproj.sharing.remotes import Remote
 
 Told = Callable[[str], None]
 
@@ -72,3 +80,58 @@ def import_crate(store: Store, path: Path, unpack_limit: int | None = None) -> l
     from mlproj.sharing.importing import import_crate as bring_in
 
     return bring_in(store, path, unpack_limit)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run on its way to or from a remote: a result, or the problem that it met, and what to do."""
+
+    id: str
+    result: Pushed | Arrived | None = None
+    problem: MlprojError | None = None
+
+
+def push_runs(
+    store: Store, remote: Remote, records: Sequence[RunRecord], told: Told, *, anew: bool
+) -> Iterator[Outcome]:
+    """Send runs to a remote, one after the other; one that cannot be sent does not keep the next from it.
+
+    Raises RemoteError when the remote cannot be reached at all.
+    """
+    from mlproj.sharing.pushing import Push
+    from mlproj.sharing.storage import open_storage
+
+    push = Push(open_storage(remote), told, anew=anew)
+    for record in records:
+        told(f"{record.id[:12]}: looking through its files")
+        try:
+            # What is only to be had over a network is left to whoever pulls the run.
+            contents = partial(shared_contents, store, record, Choice(), Fetching(offline=True))
+            yield Outcome(record.id, push.send(record, contents))
+        except MlprojError as error:
+            yield Outcome(record.id, problem=error)
+
+
+def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) -> Iterator[Outcome]:
+    """Bring runs of a remote into the store, all of them where none is named.
+
+    Raises RunNotFoundError for a name that no run there answers to, RemoteError when the remote cannot be reached.
+    """
+    from mlproj.sharing.pulling import find_remote_runs, pull_run
+    from mlproj.sharing.storage import open_storage
+
+    storage = open_storage(remote)
+    for run in find_remote_runs(storage, names):
+        told(f"{run.id[:12]}: looking at it")
+        try:
+            yield Outcome(run.id, pull_run(storage, store, run, told))
+        except MlprojError as error:
+            yield Outcome(run.id, problem=error)
+
+
+def runs_on(remote: Remote) -> list[RemoteRun]:
+    """The runs on a remote, newest first. Raises RemoteError."""
+    from mlproj.sharing.pulling import remote_runs
+    from mlproj.sharing.storage import open_storage
+
+    return remote_runs(open_storage(remote))

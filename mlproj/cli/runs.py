@@ -33,6 +33,7 @@ _MOST_VALUE_COLUMNS = 4
     help="The columns: `id,status,params.alpha,metrics.rmse,curve.loss`.",
 )
 @click.option("--trash", is_flag=True, help="List what is in the trash.")
+@click.option("--remote", default=None, metavar="NAME", help="List the runs on a remote.")
 @as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--watch", is_flag=True, help="Stay, and draw the table anew each second, until `q`.")
@@ -42,6 +43,7 @@ def runs(
     limit: int,
     columns: str | None,
     trash: bool,
+    remote: str | None,
     as_json: bool,
     as_csv: bool,
     watch: bool,
@@ -57,10 +59,17 @@ def runs(
       mlproj runs --filter 'started_at > 2d ago' --order-by metrics.rmse
       mlproj runs --columns id,params.alpha,metrics.rmse,curve.loss
       mlproj runs --watch --filter 'status = running'
+      mlproj runs --remote lab
     """
     from mlproj.runs.query import search
     from mlproj.runs.record import to_json
 
+    if remote is not None:
+        from mlproj.cli.remotes import list_remote
+
+        if filter_text or order_by or columns or trash or as_csv or watch:
+            raise UsageError("--remote goes with --limit and --json alone", hint="`mlproj pull` brings the runs here.")
+        return list_remote(remote, limit or None, as_json=as_json)
     if watch:
         if as_json or as_csv:
             raise UsageError("--watch draws a table: it goes with neither --json nor --csv")

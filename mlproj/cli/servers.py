@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import click
 
 from mlproj.cli.console import complain, out, out_json
 from mlproj.cli.options import as_json, complete_run, open_store
+from mlproj.cli.steps import steps
 from mlproj.errors import MlprojError, UsageError
 from mlproj.text import one_line, plural
 
@@ -119,7 +117,7 @@ def import_mlflow(uri: str, experiment: str | None, as_json: bool) -> int:
 
     whole = _present(absolute_uri(uri, Path.cwd()))
     store = open_store()
-    with _steps() as told:
+    with steps() as told:
         done = import_runs(connect(whole), store, experiment, told)
     if as_json:
         out_json(asdict(done))
@@ -165,7 +163,7 @@ def _sent(store: Any, jobs: list[tuple[str, str, str]], given: str | None, *, as
             problem = "not tried: its server is in trouble"
         else:
             try:
-                with _steps() as told:
+                with steps() as told:
                     server = servers.get(shown) or _server(shown, given)
                     servers[shown] = server
                     counterpart = synchronise(server, store, run_id, experiment, told)
@@ -210,17 +208,3 @@ def _server(shown: str, given: str | None) -> Any:
 
     known = [absolute_uri(each, Path.cwd()) for each in (given, os.environ.get("MLFLOW_TRACKING_URI")) if each]
     return connect(next((each for each in known if shown_uri(each) == shown), shown))
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """Show the steps of something long, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.status import Status
-    from rich.text import Text
-
-    with Status("", console=Console(stderr=True), spinner="dots") as status:
-        yield lambda step: status.update(Text(one_line(step)))

@@ -88,14 +88,26 @@ def _describe_root(crate: Any, contents: Contents, manifest: str | None) -> None
     ]
     root["name"] = record.name or f"{record.project or 'run'}: {record.entry_point} {record.id[:12]}"
     root["description"] = " ".join([_summary(record), *_lacking(contents, manifest)])
-    root["datePublished"] = record.ended_at or record.started_at or "1970-01-01T00:00:00Z"
+    root["datePublished"] = _time(record.ended_at or record.started_at or "1970-01-01T00:00:00Z")
+    if record.user:
+        root["author"] = _person(crate, record.user)
     license_file = next((each.path for each in contents.files if _LICENSE.fullmatch(each.path)), None)
     if license_file is not None:
         root["license"] = crate.dereference(quote(license_file))
     else:
-        root["license"] = "None is stated: ask whoever it comes from."
+        said = "No licence is stated: ask whoever the run comes from."
+        root["license"] = _thing(crate, "#licence", "CreativeWork", name="No licence is stated", description=said)
     if record.tags:
         root["keywords"] = [f"{name}: {value}" if value else name for name, value in record.tags.items()]
+
+
+def _time(text: str) -> str:
+    # Both are ISO 8601; this one is what roc-validator knows.
+    return text.replace("Z", "+00:00")
+
+
+def _person(crate: Any, name: str) -> Any:
+    return _thing(crate, f"#user-{quote(name, safe='')}", "Person", name=name)
 
 
 def _summary(record: RunRecord) -> str:
@@ -177,12 +189,12 @@ def _describe_action(crate: Any, contents: Contents, instrument: Any, files: dic
     crate.root_dataset["mentions"] = [action]
     action["instrument"] = instrument
     if record.user:
-        action["agent"] = _thing(crate, f"#user-{quote(record.user, safe='')}", "Person", name=record.user)
+        action["agent"] = _person(crate, record.user)
     if record.started_at:
-        action["startTime"] = record.started_at
+        action["startTime"] = _time(record.started_at)
     if record.ended_at:
-        action["endTime"] = record.ended_at
-    action["actionStatus"] = {"@id": f"http://schema.org/{_STATUSES.get(record.status, 'FailedActionStatus')}"}
+        action["endTime"] = _time(record.ended_at)
+    action["actionStatus"] = f"http://schema.org/{_STATUSES.get(record.status, 'FailedActionStatus')}"
     if record.status != "finished":
         action["error"] = record.error or f"{record.status}, exit status {record.exit_status}"
     if record.command_line:

@@ -1,0 +1,251 @@
+"""What a remote keeps, through fsspec: objects named by the SHA-256 of their bytes, and a small manifest for each run.
+
+``objects/ab/cdef…`` is an object, ``runs/<id>.json`` a manifest. Objects are never changed or removed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlproj.errors import MlprojError
+from mlproj.files import copy_file
+from mlproj.sharing.remotes import SCHEMES, Remote
+from mlproj.text import one_line
+
+_AT_ONCE = 16
+# Up to so many folders of objects are listed one by one: each is a request, and all of a large remote are thousands.
+_FEW_FOLDERS = 64
+_Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
+
+
+class RemoteError(MlprojError):
+    """A remote could not be reached, read or written, or what is on it is damaged."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """An open remote: fsspec's file system, and the folder on it."""
+
+    remote: Remote
+    filesystem: Any
+    root: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return "file" in self.filesystem.protocol
+
+
+def open_storage(remote: Remote) -> Storage:
+    """Open a remote. Raises RemoteError when what its kind needs is not installed or configured."""
+    scheme = remote.url.partition("://")[0].lower() if "://" in remote.url else "file"
+    try:
+        with asked(remote):
+            from fsspec.core import url_to_fs
+
+            # What others do there meanwhile has to be seen.
+            options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+            filesystem, root = url_to_fs(remote.url, **({} if scheme == "file" else options))
+    except ImportError as error:
+        extra = SCHEMES.get(scheme)
+        hint = f"Install what it needs: pip install 'mlproj[{extra}]'" if extra else None
+        raise RemoteError(f"cannot open {one_line(remote.url)}: {one_line(error)}", hint=hint) from None
+    return Storage(remote, filesystem, root.rstrip("/"))
+
+
+@contextmanager
+def asked(remote: Remote) -> Iterator[None]:
+    """Say what went wrong with a remote in one line: file systems raise whatever their libraries do."""
+    try:
+        yield
+    except (MlprojError, ImportError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        reason = one_line(error) or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            reason = f"there is no {one_line(error.filename or error)}"
+        kind = "" if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: "
+        hint = "Nothing half-sent counts: the same command goes on where this one ended."
+        raise RemoteError(f"the remote {one_line(remote.name)}: {kind}{reason}", hint=hint) from None
+
+
+def object_path(storage: Storage, sha256: str) -> str:
+    """Where an object is on the remote."""
+    return f"{storage.root}/objects/{sha256[:2]}/{sha256[2:]}"
+
+
+def manifest_path(storage: Storage, run_id: str) -> str:
+    """Where the manifest of a run is on the remote."""
+    return f"{storage.root}/runs/{run_id}.json"
+
+
+class KnownObjects:
+    """Which objects are on a remote, and their sizes: asked for by folders, each once."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.sizes: dict[str, int] = {}
+        self.listed: set[str] = set()
+        self.all_listed = False
+
+    def missing(self, wanted: Mapping[str, int]) -> list[str]:
+        """Those of the ``wanted`` objects, by their digests, that are not there with the size that they ought to have.
+
+        One of another size is what a killed pusher left on a file system that keeps half a file.
+        """
+        folders = sorted({digest[:2] for digest in wanted} - self.listed)
+        if folders and not self.all_listed:
+            if len(folders) > _FEW_FOLDERS:
+                self._list([""])
+                self.all_listed = True
+            else:
+                self._list(folders)
+                self.listed.update(folders)
+        return [digest for digest, size in wanted.items() if self.sizes.get(digest) != size]
+
+    def add(self, wanted: Mapping[str, int]) -> None:
+        """Note objects that are there now."""
+        self.sizes.update(wanted)
+
+    def _list(self, folders: Sequence[str]) -> None:
+        base = f"{self.storage.root}/objects/".lstrip("/")
+        with asked(self.storage.remote):
+            for found in in_parallel(lambda folder: files_below(self.storage, f"objects/{folder}"), folders):
+                for path, size in found.items():
+                    # Some file systems give their paths without the slash that the root begins with.
+                    self.sizes[path.partition(base)[2].replace("/", "", 1)] = size
+
+
+def files_below(storage: Storage, folder: str) -> dict[str, int]:
+    """The files below a folder of a remote, by their paths there, with their sizes; none where there is no folder."""
+    try:
+        found = storage.filesystem.find(f"{storage.root}/{folder}".rstrip("/"), detail=True)
+    except FileNotFoundError:
+        return {}
+    return {path: int(each.get("size") or 0) for path, each in found.items()} if found else {}
+
+
+def in_parallel(work: Callable[[_Value], _Result], values: Sequence[_Value]) -> list[_Result]:
+    """The results of ``work`` on all values, several at once; in their order."""
+    if len(values) < 2:
+        return [work(each) for each in values]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(values))) as pool:
+        return list(pool.map(work, values))
+
+
+def _at_once(storage: Storage) -> bool:
+    """Whether the file system transfers several files at once by itself, and puts each there whole or not at all.
+
+    Those of object storage do.
+    """
+    return bool(getattr(storage.filesystem, "async_impl", False))
+
+
+def send_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
+    """Put files on the remote as objects, by their digests. Raises RemoteError."""
+    with asked(storage.remote):
+        if _at_once(storage):
+            if objects:
+                places = [object_path(storage, digest) for digest in objects]
+                storage.filesystem.put([str(each) for each in objects.values()], places)
+            return
+        pairs = [(str(origin), object_path(storage, digest)) for digest, origin in objects.items()]
+        for folder in sorted({place.rpartition("/")[0] for _, place in pairs}):
+            storage.filesystem.makedirs(folder, exist_ok=True)
+        if storage.is_folder:
+            in_parallel(lambda pair: _copy_whole(Path(pair[0]), Path(pair[1])), pairs)
+            return
+        for origin, place in pairs:
+            _send_whole(storage, place, partial(storage.filesystem.put_file, origin))
+
+
+def _copy_whole(origin: Path, place: Path) -> None:
+    scratch = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
+    try:
+        copy_file(origin, scratch)
+        scratch.chmod(0o644)
+        scratch.replace(place)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _send_whole(storage: Storage, place: str, send: Callable[[str], None]) -> None:
+    """Send a file under another name first, where one that breaks off would stay half there."""
+    folder, _, name = place.rpartition("/")
+    scratch = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
+    try:
+        send(scratch)
+        storage.filesystem.mv(scratch, place)
+    except BaseException:
+        with suppress(Exception):
+            storage.filesystem.rm_file(scratch)
+        raise
+
+
+def send_manifest(storage: Storage, run_id: str, content: bytes) -> None:
+    """Put the manifest of a run on the remote, when all that it names is there. Raises RemoteError."""
+    place = manifest_path(storage, run_id)
+    with asked(storage.remote):
+        if _at_once(storage):
+            storage.filesystem.pipe_file(place, content)
+            return
+        storage.filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
+        _send_whole(storage, place, lambda scratch: storage.filesystem.pipe_file(scratch, content))
+
+
+def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
+    """Fetch objects into files of this machine, by their digests. Whether they are right is for the caller to see.
+
+    Raises RemoteError.
+    """
+    pairs = [(object_path(storage, digest), str(target)) for digest, target in objects.items()]
+    with asked(storage.remote):
+        if _at_once(storage):
+            if pairs:
+                storage.filesystem.get([place for place, _ in pairs], [target for _, target in pairs])
+        elif storage.is_folder:
+            in_parallel(lambda pair: _copied(Path(pair[0]), Path(pair[1])), pairs)
+        else:
+            for place, target in pairs:
+                storage.filesystem.get_file(place, target)
+
+
+def _copied(origin: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    copy_file(origin, target)
+    target.chmod(0o644)
+
+
+def manifest_ids(storage: Storage) -> list[str]:
+    """The ids of the runs on a remote, oldest first. Raises RemoteError."""
+    from mlproj.runs.identifiers import is_run_id
+
+    with asked(storage.remote):
+        names = [os.path.basename(path) for path in files_below(storage, "runs")]  # noqa: PTH119  no path of this machine
+    return sorted(name[:-5] for name in names if name.endswith(".json") and is_run_id(name[:-5]))
+
+
+def read_manifests(storage: Storage, run_ids: Iterable[str]) -> dict[str, bytes]:
+    """The manifests of runs, as far as they are there. Raises RemoteError."""
+    paths = {manifest_path(storage, run_id): run_id for run_id in run_ids}
+    with asked(storage.remote):
+        if not paths:
+            return {}
+        # `cat` of one path gives its bytes alone.
+        found = storage.filesystem.cat(list(paths), on_error="return")
+        found = found if isinstance(found, dict) else {next(iter(paths)): found}
+        for content in found.values():
+            if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                raise content
+    by_end = {path.lstrip("/"): run_id for path, run_id in paths.items()}
+    return {by_end[path.lstrip("/")]: content for path, content in found.items() if isinstance(content, bytes)}
