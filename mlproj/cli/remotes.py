@@ -139,7 +139,7 @@ def _tell(outcomes: Iterable[Any], remote: str, done: str, *, as_json: bool) -> 
             result = each.result
             told |= {"what": result.what, "notices": list(result.notices)}
             same += result.what == "same"
-                for notice in result.notices:
+            for notice in result.notices:
                 warn(f"run {each.id[:12]}: {notice}")
             if result.what != "same" and not as_json:
                 size = (
