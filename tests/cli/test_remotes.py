@@ -1,0 +1,393 @@
+"""`mlproj remote`, `push`, `pull` and `runs --remote`: on a folder, and on a real server of S3's protocol."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Elsewhere = Callable[[], Path]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    """Go to another machine: one with a store of its own."""
+
+    def go() -> Path:
+        home = tmp_path / f"home-{len(list(tmp_path.glob('home-*')))}"
+        home.mkdir()
+        monkeypatch.setenv("MLPROJ_HOME", str(home))
+        return home
+
+    return go
+
+
+@pytest.fixture
+def parts(project: Any, cli: Any) -> Callable[..., str]:
+    """Record a run of many small files, or of few large ones; gives its id."""
+
+    def run(files: int, size: int) -> str:
+        manifest = """
+            environment: {system: {}}
+            entry_points: {main: {command: [python, write.py], outputs: {parts: parts/}}}
+            """
+        script = f"""
+import os
+os.mkdir("parts")
+for number in range({files}):
+    with open(f"parts/{{number}}.bin", "wb") as stream:
+        stream.write(os.urandom({size}))
+"""
+        return str(cli("run", project(manifest, {"write.py": script}), "--json").json["id"])
+
+    return run
+
+
+def test_remotes_have_names(cli: Any, tmp_path: Path, own_home: Path) -> None:
+    assert cli("remote", "list").out == "no remotes yet: `mlproj remote add NAME URL`\n"
+    assert cli("remote", "add", "lab", "s3://lab-runs/wine/").out == "lab is s3://lab-runs/wine\n"
+    assert cli("remote", "add", "disk", tmp_path / "a" / ".." / "runs").out == f"disk is {tmp_path / 'runs'}\n"
+    assert cli("remote", "list", "--json").json == [
+        {"name": "disk", "url": str(tmp_path / "runs")},
+        {"name": "lab", "url": "s3://lab-runs/wine"},
+    ]
+    refused = cli("remote", "add", "lab", "s3://other")
+    assert (refused.status, "there is a remote `lab` already: s3://lab-runs/wine" in refused.err) == (2, True)
+    assert cli("remote", "remove", "lab").out == "lab is forgotten\n"
+    refused = cli("push", "dsk")
+    assert (refused.status, "there is no remote `dsk`. Did you mean `disk`?" in refused.err) == (2, True)
+    (own_home / "remotes.toml").write_text("[remotes\n")
+    refused = cli("remote", "list")
+    assert (refused.status, "remotes.toml is damaged" in refused.err) == (125, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://key:hunter2@bucket/runs", "holds credentials, which are not kept"),
+        ("s3://hunter2@bucket/runs", "holds credentials, which are not kept"),
+        ("sftp://ada:hunter2@host/runs", "holds credentials, which are not kept"),
+        ("az://container/runs?sig=hunter2", "holds credentials, which are not kept"),
+        ("s3://bucket/runs?a=b", "has more behind its path"),
+        ("ftp://host/runs", "`ftp` is not known"),
+        ("memory://runs", "`memory` is not known"),
+        ("s3:///runs", "names no bucket"),
+        ("", "is no address"),
+    ],
+)
+def test_addresses_that_no_remote_has(cli: Any, own_home: Path, url: str, said: str) -> None:
+    refused = cli("remote", "add", "lab", url)
+    assert (refused.status, said in refused.err) == (2, True), refused.err
+    assert "hunter2" not in refused.err
+    assert not (own_home / "remotes.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a/b", "a b", "..", "é"])
+def test_names_that_no_remote_has(cli: Any, name: str) -> None:
+    assert cli("remote", "add", "--", name, "s3://bucket").status == 2
+
+
+def test_remotes_are_added_at_once(start: Any, cli: Any) -> None:
+    processes = [start("remote", "add", f"r{number}", f"s3://bucket/{number}") for number in range(6)]
+    assert [process.wait(60) for process in processes] == [0] * 6
+    assert len(cli("remote", "list", "--json").json) == 6
+
+
+@pytest.fixture(params=["folder", "s3"])
+def remote(request: pytest.FixtureRequest, cli: Any, tmp_path: Path) -> str:
+    """The URL of an empty remote, of each kind."""
+    return str(tmp_path / "remote") if request.param == "folder" else str(request.getfixturevalue("bucket").url)
+
+
+def test_there_and_back(trained: list[str], cli: Any, elsewhere: Elsewhere, remote: str, tmp_path: Path) -> None:
+    crates = tmp_path / "a.crate.zip", tmp_path / "b.crate.zip"
+    cli("export", "better", "-o", crates[0])
+    cli("remote", "add", "lab", remote)
+    done = cli("push", "lab", "--json")
+    assert [(each["id"], each["what"]) for each in done.json] == [(trained[0], "new"), (trained[1], "new")], done.err
+    assert cli("push", "lab").out == "lab: 0 runs pushed, 2 as before\n"
+    home = elsewhere()
+    cli("remote", "add", "lab", remote)
+    listed = cli("runs", "--remote", "lab")
+    assert listed.out.splitlines()[0].split() == [
+        *("id", "name", "project", "entry_point", "status", "started_at", "size", "here"),
+    ]
+    assert [line.split()[0] for line in listed.out.splitlines()[1:]] == [trained[1][:12], trained[0][:12]]
+    done = cli("pull", "lab", "better")
+    assert (done.status, done.out) == (0, f"{trained[1][:12]} pulled\nlab: 1 run pulled, 0 as before\n"), done.err
+    assert cli("pull", "lab").out.splitlines()[-1] == "lab: 1 run pulled, 1 as before"
+    assert cli("store", "check").out == "the store is sound\n"
+    assert cli("show", "better", "--json").json["imported"]["origin"] == remote
+    cli("export", "better", "-o", crates[1])
+    assert crates[0].read_bytes() == crates[1].read_bytes()
+    assert [each.name for each in home.glob("runs/.new-*")] == []
+    everything = cli("runs", "--remote", "lab", "--json")
+    assert [each["id"] for each in everything.json] == [trained[1], trained[0]]
+
+
+def test_only_what_is_missing_is_sent(trained: list[str], cli: Any, bucket: Any) -> None:
+    first = cli("push", bucket.url, trained[0])
+    # The source, the lock and such are the same: the list, the log, the metrics, the model and the resources are not.
+    second = cli("push", bucket.url, "better")
+    assert int(second.out.split(": ")[1].split()[0]) < int(first.out.split(": ")[1].split()[0])
+    cli("tag", "better", "stage=final")
+    assert cli("push", bucket.url, "better").out.splitlines()[0] == f"{trained[1][:12]} pushed: 0 files, 0 B"
+    assert cli("runs", "--remote", bucket.url, "--json").json[0]["tags"]["stage"] == "final"
+
+
+def test_a_source_that_is_gone_stays_on_the_remote(
+    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    (wine / "train.py").write_text("# another\n")
+    cli("tag", "better", "stage=final")
+    assert "without its source" in cli("push", remote, "better").err
+    home = elsewhere()
+    cli("pull", remote)
+    assert next(home.glob("runs/*/source/train.py")).read_text().startswith("import json")
+
+
+def test_names_on_a_remote(trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    assert cli("runs", "--remote", remote).out.startswith("no runs on ")
+    cli("push", remote, *trained)
+    elsewhere()
+    refused = cli("pull", remote, "worse")
+    assert (refused.status, f"there is no run `worse` on the remote {remote}" in refused.err) == (2, True)
+    refused = cli("pull", remote, "0")
+    assert (refused.status, "more than one run is `0`" in refused.err) == (2, True)
+    refused = cli("runs", "--remote", remote, "--filter", "status = failed")
+    assert (refused.status, "--remote goes with --limit and --json alone" in refused.err) == (2, True)
+    assert len(cli("runs", "--remote", remote, "--limit", "1", "--json").json) == 1
+
+
+def test_another_run_of_the_same_id(trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote)
+    cli("tag", trained[0], "mine=yes")
+    done = cli("pull", remote)
+    assert (done.status, "is here already, and is not the same" in done.err) == (2, True)
+    assert cli("tag", trained[0]).out == "mine=yes\n"
+
+
+def objects_of(remote: Path) -> dict[str, Path]:
+    return {each.parent.name + each.name: each for each in remote.glob("objects/*/*")}
+
+
+def digest_of(record: dict[str, Any], name: str) -> str:
+    return next(each["sha256"] for output in record["outputs"] for each in output["files"] if each["path"] == name)
+
+
+def test_a_damaged_object_is_refused_and_mended(
+    trained: list[str], cli: Any, elsewhere: Any, bucket: Any, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("push", bucket.url, "better")
+    digest = digest_of(cli("show", "better", "--json").json, "model/weights.txt")
+    bucket.write(f"runs/objects/{digest[:2]}/{digest[2:]}", b"alpha=9.9")
+    home = elsewhere()
+    refused = cli("pull", bucket.url)
+    assert refused.status == 125
+    assert "`artifacts/model/weights.txt` is damaged" in refused.err
+    assert "mlproj push --force" in refused.err
+    assert cli("runs", "--json").json == []
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    assert cli("push", bucket.url, "better").out.endswith("0 runs pushed, 1 as before\n")
+    assert cli("push", "--force", bucket.url, "better").status == 0
+    monkeypatch.setenv("MLPROJ_HOME", str(home))
+    assert cli("pull", bucket.url).status == 0
+
+
+@pytest.mark.parametrize("what", ["record", "files", "missing", "nothing"])
+def test_a_damaged_manifest_is_refused(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path, what: str) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    path = remote / "runs" / f"{trained[1]}.json"
+    manifest = json.loads(path.read_text())
+    if what == "record":
+        manifest["record"]["metrics"]["rmse"] = 0.0
+    listing = objects_of(remote)[manifest["files"]["sha256"]]
+    if what == "files":
+        listing.write_text("[]")
+    if what == "missing":
+        listing.unlink()
+    path.write_text("{}" if what == "nothing" else json.dumps(manifest))
+    elsewhere()
+    refused = cli("pull", remote)
+    assert (refused.status, trained[1][:12] in refused.err) == (125, True)
+    assert cli("runs", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside",
+        "artifacts/../../outside",
+        "/etc/outside",
+        "params.json",
+        "run.json",
+        "artifacts/a\\b",
+        "tracking/x",
+    ],
+)
+def test_a_hostile_manifest_writes_nowhere(
+    trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path, path: str
+) -> None:
+    import hashlib
+
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    manifest_path = remote / "runs" / f"{trained[1]}.json"
+    manifest = json.loads(manifest_path.read_text())
+    rows = json.loads(objects_of(remote)[manifest["files"]["sha256"]].read_text())
+    listing = json.dumps([*rows, {**rows[0], "path": path}]).encode()
+    digest = hashlib.sha256(listing).hexdigest()
+    place = remote / "objects" / digest[:2] / digest[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(listing)
+    manifest["files"]["sha256"] = digest
+    manifest_path.write_text(json.dumps(manifest))
+    home = elsewhere()
+    refused = cli("pull", remote)
+    assert (refused.status, "is refused" in refused.err) == (125, True), refused.err
+    assert list(tmp_path.rglob("outside")) == []
+    assert [each.name for each in (home / "runs").iterdir() if not each.name.startswith(".new-")] == []
+
+
+def test_connections_that_break_off(
+    parts: Any, cli: Any, elsewhere: Any, bucket: Any, faulty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = parts(40, 30_000)
+    sending = faulty(cuts=6)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", sending.address)
+    assert cli("push", bucket.url).status == 0
+    assert sending.cut == 6
+    elsewhere()
+    fetching = faulty(cuts=6)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", fetching.address)
+    done = cli("pull", bucket.url)
+    assert (done.status, fetching.cut) == (0, 6), done.err
+    assert cli("show", run_id[:12], "--json").json["id"] == run_id
+    assert cli("store", "check").status == 0
+
+
+def kill_when_stalled(process: subprocess.Popen[str], faults: Any) -> None:
+    assert faults.stalled.wait(60), process.poll()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+
+
+def test_a_killed_push_is_gone_on_with(
+    parts: Any,
+    cli: Any,
+    start: Any,
+    bucket: Any,
+    s3_server: str,
+    faulty: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Any,
+    own_home: Path,
+) -> None:
+    run_id = parts(200, 20_000)
+    faults = faulty(stall_after=2_500_000)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", faults.address)
+    kill_when_stalled(start("push", bucket.url), faults)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    there = len(bucket.keys("runs/objects/"))
+    assert 0 < there < 200
+    assert bucket.keys("runs/runs/") == []
+    elsewhere()
+    assert cli("runs", "--remote", bucket.url, "--json").json == []
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    done = cli("push", bucket.url)
+    sent = int(done.out.split(": ")[1].split()[0])
+    assert 0 < sent < 200
+    assert len(bucket.keys("runs/objects/")) == there + sent
+    assert bucket.keys("runs/runs/") == [f"runs/runs/{run_id}.json"]
+
+
+def test_a_killed_pull_is_gone_on_with(
+    parts: Any,
+    cli: Any,
+    start: Any,
+    bucket: Any,
+    s3_server: str,
+    faulty: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: Any,
+) -> None:
+    run_id = parts(200, 20_000)
+    cli("push", bucket.url)
+    home = elsewhere()
+    faults = faulty(stall_after=2_500_000)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", faults.address)
+    kill_when_stalled(start("pull", bucket.url), faults)
+    assert cli("runs", "--json").json == []
+    again = faulty()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", again.address)
+    assert cli("pull", bucket.url).status == 0
+    assert again.passed < 3_500_000
+    assert [each["id"] for each in cli("runs", "--json").json] == [run_id]
+    assert len(list(home.glob(f"runs/{run_id}/artifacts/parts/*"))) == 200
+    assert sorted(each.name for each in (home / "runs").iterdir()) == [run_id]
+
+
+def test_a_killed_push_to_a_folder_leaves_no_half_object(
+    parts: Any, cli: Any, start: Any, tmp_path: Path, elsewhere: Any
+) -> None:
+    parts(2, 100_000_000)
+    remote = tmp_path / "remote"
+    process = start("push", remote)
+    while not any(remote.glob("objects/*/.*.part")):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert not list(remote.glob("runs/*"))
+    assert cli("push", remote).status == 0
+    elsewhere()
+    assert cli("pull", remote).status == 0
+
+
+def test_two_push_at_once(
+    parts: Any,
+    cli: Any,
+    start: Any,
+    remote: str,
+    elsewhere: Any,
+    own_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id = parts(100, 5_000)
+    twin = elsewhere()
+    shutil.rmtree(twin)
+    shutil.copytree(own_home, twin)
+    first = start("push", remote)
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    second = start("push", remote)
+    for process in (first, second):
+        said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    home = elsewhere()
+    assert cli("pull", remote).status == 0
+    assert len(list(home.glob(f"runs/{run_id}/artifacts/parts/*"))) == 100
+    assert cli("store", "check").status == 0
+
+
+def test_a_server_that_is_gone(trained: list[str], cli: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    failed = cli("push", bucket.url)
+    assert (failed.status, "Could not connect" in failed.err) == (125, True)
+    assert "hidden-from-records" not in failed.err
+
+
+def test_a_bucket_that_is_not_there(trained: list[str], cli: Any, bucket: Any) -> None:
+    failed = cli("push", "s3://nobody-has-this/runs")
+    assert (failed.status, "bucket does not exist" in failed.err) == (125, True), failed.err
