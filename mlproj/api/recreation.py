@@ -102,6 +102,14 @@ def _not_reproducible(record: RunRecord, problems: list[str]) -> NotReproducible
     return NotReproducibleError(f"run {record.id[:12]} is not reproducible here:\n{listed}")
 
 
+def recorded_source(store: Store, record: RunRecord, files: RunFiles) -> RecordedSource:
+    """What is known of a run's source, for ``recreate``.
+
+    Raises ``NotReproducibleError`` when the patch of its changes is not to be had.
+    """
+    return _source(record, files, _origin(store, record))
+
+
 def _source(record: RunRecord, files: RunFiles, origin: Origin) -> RecordedSource:
     source, outputs = record.source, tuple[str, ...]()
     path = origin.project

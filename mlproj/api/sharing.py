@@ -45,8 +45,8 @@ def shared_contents(store: Store, record: RunRecord, choice: Choice, fetching: F
     """
     files = files_of(store, record.id)
     choice = replace(choice, secrets=_secrets_here(record))
-    with recorded_project(record, files, fetching) as recorded:
-        inputs, notices = recorded_inputs(record, files, recorded.project) if choice.inputs else (None, [])
+    with recorded_project(store, record, files, fetching) as recorded:
+        inputs, notices = recorded_inputs(record, files, recorded) if choice.inputs else (None, [])
         contents = contents_of(record, files, recorded.project, inputs, choice)
         problem = recorded.problem
         if problem is not None and recorded.project is None:

@@ -142,10 +142,7 @@ def _tell(outcomes: Iterable[Any], remote: str, done: str, *, as_json: bool) -> 
             for notice in result.notices:
                 warn(f"run {each.id[:12]}: {notice}")
             if result.what != "same" and not as_json:
-                size = (
-                    f" ({plural(result.sent, 'file')}, {human_size(result.bytes)})" if hasattr(result, "sent") else ""
-                )
-                out(f"{each.id[:12]} {done}{size}")
+                out(f"{each.id[:12]} {done}{_sent(result)}")
         results.append(told)
     if as_json:
         out_json(results)
@@ -153,6 +150,12 @@ def _tell(outcomes: Iterable[Any], remote: str, done: str, *, as_json: bool) -> 
     new = sum(each["what"] not in (None, "same") for each in results)
     out(f"{one_line(remote)}: {plural(new, 'run')} {done}, {same} as before")
     return status
+
+
+def _sent(result: Any) -> str:
+    """How much it was; nothing of what was pulled."""
+    files = getattr(result, "sent", None)
+    return "" if files is None else f": {plural(files, 'file')}, {human_size(result.bytes)}"
 
 
 def list_remote(name: str, limit: int | None, *, as_json: bool) -> int:

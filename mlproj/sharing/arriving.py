@@ -26,6 +26,11 @@ from mlproj.text import one_line, printable
 
 OWN_FOLDERS = ("artifacts", "source", "inputs")
 _OWN_FILES = ("output.log", "metrics.jsonl", "resources.jsonl")
+# What a run's folder has beside, or may have, and what a lock must not pass for.
+_NO_LOCKS = frozenset(
+    (*OWN_FOLDERS, *_OWN_FILES, "run.json", "params.json", "source.patch", "tracking", "models", "uploads")
+    + ("alive.lock", "change.lock", "reserve")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +73,10 @@ def checked_record(content: bytes) -> RunRecord:
         raise SourceError("its run.json is no record: its id, or its parent's, is none")
     if record.status == "running":
         raise SourceError("its run has not ended")
-    _check_name(record.source.patch, "patch")
     _check_name(record.environment.lock, "lock")
+    if record.source.patch not in (None, "source.patch"):
+        _check_name(record.source.patch, "patch")
+        raise SourceError(f"the patch of its run has no possible name: `{one_line(record.source.patch)}`")
     for output in record.outputs:
         for each in output.files:
             if not checked_parts(each.path) or each.path.endswith("/"):
@@ -82,8 +89,7 @@ def _check_name(name: str | None, what: str) -> None:
     if name is None:
         return
     parts = checked_parts(name)
-    forbidden = ("run.json", "params.json", "tracking", "models", "uploads", *OWN_FOLDERS, *_OWN_FILES)
-    if len(parts) != 1 or parts[0] != name or name.startswith(".") or name.endswith(".lock.json") or name in forbidden:
+    if len(parts) != 1 or parts[0] != name or name.startswith(".") or name in _NO_LOCKS:
         raise SourceError(f"the {what} of its run has no possible name: `{one_line(name)}`")
 
 

@@ -95,9 +95,7 @@ def pull_run(storage: Storage, store: Store, run: RemoteRun, told: Callable[[str
         return _pulled(storage, store, run.manifest, told)
     except SourceError as error:
         remote = one_line(storage.remote.name)
-        hint = (
-            error.hint or f"`mlproj push {remote} {run.id[:12]}` from a store that has it mends what is missing there."
-        )
+        hint = error.hint or f"`mlproj push --force {remote} {run.id[:12]}`, from a store that has it, mends it."
         raise RemoteError(f"run {run.id[:12]} of the remote {remote} is refused: {error.message}", hint=hint) from None
 
 
@@ -109,12 +107,9 @@ def _pulled(storage: Storage, store: Store, manifest: Manifest, told: Callable[[
         if here.deleted_at is None and record_sha256(shared_record(here)) == manifest.record_sha256:
             return Arrived(record.id, "same")
     with _place(store, record) as place:
-        objects = place.folder / "objects"
-        objects.mkdir(exist_ok=True)
-        _fetch(
-            storage, objects, {manifest.files_sha256: manifest.files_size}, {manifest.files_sha256: "its list of files"}
-        )
-        files = parse_listing((objects / manifest.files_sha256).read_bytes(), record)
+        objects, listing = place.folder / "objects", manifest.files_sha256
+        _fetch(storage, objects, {listing: manifest.files_size}, {listing: "the list of its files"})
+        files = parse_listing((objects / listing).read_bytes(), record)
         check_against_record(record, {each.path: each.sha256 for each in files if not each.target})
         wanted = {each.sha256: each.size for each in files if not each.target}
         told(f"{record.id[:12]}: {plural(len(files), 'file')}, {human_size(sum(wanted.values()))}")

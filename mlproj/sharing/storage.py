@@ -71,7 +71,7 @@ def asked(remote: Remote) -> Iterator[None]:
     except Exception as error:
         reason = one_line(error) or type(error).__name__
         if isinstance(error, FileNotFoundError):
-            reason = f"there is no {one_line(error.filename or error)}"
+            reason = f"there is no {one_line(error.filename)}" if error.filename else reason
         kind = "" if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: "
         hint = "Nothing half-sent counts: the same command goes on where this one ended."
         raise RemoteError(f"the remote {one_line(remote.name)}: {kind}{reason}", hint=hint) from None

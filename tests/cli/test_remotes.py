@@ -264,15 +264,15 @@ def test_connections_that_break_off(
     parts: Any, cli: Any, elsewhere: Any, bucket: Any, faulty: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = parts(40, 30_000)
-    sending = faulty(cuts=6)
+    sending = faulty(cuts=4)
     monkeypatch.setenv("AWS_ENDPOINT_URL", sending.address)
     assert cli("push", bucket.url).status == 0
-    assert sending.cut == 6
+    assert sending.cut == 4
     elsewhere()
-    fetching = faulty(cuts=6)
+    fetching = faulty(cuts=4)
     monkeypatch.setenv("AWS_ENDPOINT_URL", fetching.address)
     done = cli("pull", bucket.url)
-    assert (done.status, fetching.cut) == (0, 6), done.err
+    assert (done.status, fetching.cut) == (0, 4), done.err
     assert cli("show", run_id[:12], "--json").json["id"] == run_id
     assert cli("store", "check").status == 0
 
