@@ -18,6 +18,7 @@ from mlproj.text import one_line, plural
 
 RECORD_NAME = "run.json"
 _NAMED = 3
+_DAMAGED = "`mlproj verify` tells of all that is; `mlproj export --no-artifacts` leaves artifacts out."
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,14 @@ def contents_of(
         raise UsageError(f"run {record.id[:12]} is still running", hint=f"`mlproj stop {record.id[:12]}` stops it.")
     record = shared_record(record)
     gathering = _Gathering(choice)
+    recorded = {
+        record.source.patch: record.source.patch_sha256,
+        record.environment.lock: record.environment.lock_sha256,
+    }
     try:
         for name in _own_files(record):
             if (files.folder / name).is_file():
-                gathering.add(name, files.folder / name)
-        _check_digest(gathering, record.source.patch, record.source.patch_sha256)
-        _check_digest(gathering, record.environment.lock, record.environment.lock_sha256)
+                _check_digest(gathering.add(name, files.folder / name), recorded.get(name))
         if choice.artifacts:
             _add_artifacts(gathering, record, files.artifacts)
         for prefix, found in (("source", project), ("inputs", inputs if choice.inputs else None)):
@@ -113,11 +116,11 @@ def _own_files(record: RunRecord) -> list[str]:
     return [*names, *(name for name in (record.source.patch, record.environment.lock) if name)]
 
 
-def _check_digest(gathering: _Gathering, name: str | None, recorded: str | None) -> None:
+def _check_digest(found: SharedFile | None, recorded: str | None) -> None:
     """Refuse a file that is not the recorded one: whoever gets it would be refused it there."""
-    found = next((each for each in gathering.found if each.path == name), None)
     if found is not None and recorded is not None and found.sha256 != recorded:
-        raise StoreError(f"{one_line(found.origin)} is damaged: its SHA-256 is not the recorded one")
+        shown = one_line(found.origin)
+        raise StoreError(f"{shown} is damaged: its SHA-256 is not the recorded one", hint=_DAMAGED)
 
 
 def _add_artifacts(gathering: _Gathering, record: RunRecord, folder: Path) -> None:
@@ -129,12 +132,9 @@ def _add_artifacts(gathering: _Gathering, record: RunRecord, folder: Path) -> No
         if largest is not None and path.lstat().st_size > largest:
             too_large.append(name)
             continue
-        gathering.add(f"artifacts/{name}", path)
+        added = gathering.add(f"artifacts/{name}", path)
         if not path.is_symlink():
-            try:
-                _check_digest(gathering, f"artifacts/{name}", recorded.get(name))
-            except StoreError as error:
-                raise StoreError(error.message, hint="--no-artifacts shares the run without them.") from None
+            _check_digest(added, recorded.get(name))
     if too_large and (largest := gathering.choice.largest_artifact) is not None:
         gathering.notices.append(f"left out, larger than {human_size(largest)}: {_some(too_large)}")
 
@@ -168,18 +168,20 @@ class _Gathering:
     odd: list[str] = field(default_factory=list)
     taken: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, path: Path) -> None:
+    def add(self, name: str, path: Path) -> SharedFile | None:
         """Add a file, unless whoever gets it could not put it where it belongs."""
         status = path.lstat()
         target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115  Path changes what it says
         if not self._possible(name, target) or not (target or stat.S_ISREG(status.st_mode)):
             self.odd.append(name)
-        elif target:
-            size = len(target.encode())
-            self.found.append(SharedFile(name, size, sha256_of_text(target), path, target=target))
+            return None
+        if target:
+            added = SharedFile(name, len(target.encode()), sha256_of_text(target), path, target=target)
         else:
             executable = bool(status.st_mode & stat.S_IXUSR)
-            self.found.append(SharedFile(name, status.st_size, sha256_of_file(path), path, executable))
+            added = SharedFile(name, status.st_size, sha256_of_file(path), path, executable)
+        self.found.append(added)
+        return added
 
     def _possible(self, name: str, target: str) -> bool:
         """Whether a name is one that every machine takes, and a link one that stays in the run."""

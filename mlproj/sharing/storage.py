@@ -20,6 +20,7 @@ from mlproj.sharing.remotes import SCHEMES, Remote
 from mlproj.text import one_line
 
 _AT_ONCE = 16
+_CONNECTIONS = 32
 # Up to so many folders of objects are listed one by one: each is a request, and all of a large remote are thousands.
 _FEW_FOLDERS = 64
 _Value = TypeVar("_Value")
@@ -51,14 +52,26 @@ def open_storage(remote: Remote) -> Storage:
         with asked(remote):
             from fsspec.core import url_to_fs
 
-            # What others do there meanwhile has to be seen.
-            options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-            filesystem, root = url_to_fs(remote.url, **({} if scheme == "file" else options))
+            filesystem, root = url_to_fs(remote.url, **_options(scheme))
     except ImportError as error:
         extra = SCHEMES.get(scheme)
         hint = f"Install what it needs: pip install 'mlproj[{extra}]'" if extra else None
         raise RemoteError(f"cannot open {one_line(remote.url)}: {one_line(error)}", hint=hint) from None
     return Storage(remote, filesystem, root.rstrip("/"))
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    if scheme == "file":
+        return {}
+    # What others do there meanwhile has to be seen.
+    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+    if scheme == "s3":
+        from fsspec.config import conf
+
+        # botocore's own are 10, which many small files wait for; what the user configured stays.
+        configured = conf.get("s3", {}).get("config_kwargs", {})
+        options["config_kwargs"] = {"max_pool_connections": _CONNECTIONS, **configured}
+    return options
 
 
 @contextmanager
