@@ -25,6 +25,7 @@ from tests.docker_engine import (  # noqa: F401
 from tests.environments.conda_channel import conda_channel  # noqa: F401
 from tests.mlflow_server import guarded_server, mlflow_server, older_server, python_of, relay_to  # noqa: F401
 from tests.s3_server import bucket, faulty, s3_server  # noqa: F401
+from tests.sftp_server import sftp_server  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -115,6 +115,8 @@ def _run_facts(record: Any) -> list[tuple[str, str]]:
         rows.append(("parent", record.parent))
     if record.reproduction is not None:
         rows.append(("same as", f"{record.reproduction.of}: {record.reproduction.verdict or 'not judged'}"))
+    if record.imported is not None:
+        rows.append(("imported", f"from {record.imported.origin}, {record.imported.at}"))
     used = record.resources
     if used.max_memory_bytes is not None:
         cpu = f"{used.user_s or 0:.2f} s user, {used.system_s or 0:.2f} s system"

@@ -57,14 +57,38 @@ def open_storage(remote: Remote) -> Storage:
         extra = SCHEMES.get(scheme)
         hint = f"Install what it needs: pip install 'mlproj[{extra}]'" if extra else None
         raise RemoteError(f"cannot open {one_line(remote.url)}: {one_line(error)}", hint=hint) from None
+    if scheme == "sftp":
+        _check_host_key(remote, filesystem)
     return Storage(remote, filesystem, root.rstrip("/"))
+
+
+def _check_host_key(remote: Remote, filesystem: Any) -> None:
+    """Refuse a machine that ``ssh`` would not know: fsspec takes any for the one that is meant.
+
+    Nothing has been sent by then but what a public key proves.
+    """
+    import paramiko
+
+    host, port = filesystem.host, int(filesystem.ssh_kwargs.get("port") or 22)
+    name = host if port == 22 else f"[{host}]:{port}"
+    known = paramiko.HostKeys()
+    for path in (Path("/etc/ssh/ssh_known_hosts"), Path("~/.ssh/known_hosts").expanduser()):
+        with suppress(OSError):
+            known.load(str(path))
+    with asked(remote):
+        key = filesystem.client.get_transport().get_remote_server_key()
+    if not known.check(name, key):
+        filesystem.client.close()
+        hint = f"`ssh-keyscan -p {port} {one_line(host)}` prints the line; compare it with what its owner says."
+        raise RemoteError(f"the key of {one_line(name)} ({key.get_name()}) is not in ~/.ssh/known_hosts", hint=hint)
 
 
 def _options(scheme: str) -> dict[str, Any]:
     if scheme == "file":
         return {}
-    # What others do there meanwhile has to be seen.
-    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+    # What others do there meanwhile has to be seen. That of sftp keeps no listings, and hands what it does not know on.
+    options: dict[str, Any] = {"skip_instance_cache": True}
+    options |= {} if scheme == "sftp" else {"use_listings_cache": False}
     if scheme == "s3":
         from fsspec.config import conf
 
@@ -131,7 +155,10 @@ class KnownObjects:
     def _list(self, folders: Sequence[str]) -> None:
         base = f"{self.storage.root}/objects/".lstrip("/")
         with asked(self.storage.remote):
-            for found in in_parallel(lambda folder: files_below(self.storage, f"objects/{folder}"), folders):
+            one_by_one = not (_at_once(self.storage) or self.storage.is_folder)  # sftp's connection is one thread's
+            places = [f"objects/{folder}" for folder in folders]
+            listings = map if one_by_one else in_parallel
+            for found in listings(partial(files_below, self.storage), places):
                 for path, size in found.items():
                     # Some file systems give their paths without the slash that the root begins with.
                     self.sizes[path.partition(base)[2].replace("/", "", 1)] = size

@@ -99,10 +99,14 @@ def test_remotes_are_added_at_once(start: Any, cli: Any) -> None:
     assert len(cli("remote", "list", "--json").json) == 6
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "sftp"])
 def remote(request: pytest.FixtureRequest, cli: Any, tmp_path: Path) -> str:
     """The URL of an empty remote, of each kind."""
-    return str(tmp_path / "remote") if request.param == "folder" else str(request.getfixturevalue("bucket").url)
+    if request.param == "folder":
+        return str(tmp_path / "remote")
+    if request.param == "sftp":
+        return f"{request.getfixturevalue('sftp_server')}{tmp_path}/remote"
+    return str(request.getfixturevalue("bucket").url)
 
 
 def test_there_and_back(trained: list[str], cli: Any, elsewhere: Elsewhere, remote: str, tmp_path: Path) -> None:
@@ -391,3 +395,10 @@ def test_a_server_that_is_gone(trained: list[str], cli: Any, bucket: Any, monkey
 def test_a_bucket_that_is_not_there(trained: list[str], cli: Any, bucket: Any) -> None:
     failed = cli("push", "s3://nobody-has-this/runs")
     assert (failed.status, "bucket does not exist" in failed.err) == (125, True), failed.err
+
+
+def test_a_machine_that_ssh_does_not_know(trained: list[str], cli: Any, sftp_server: str, tmp_path: Path) -> None:
+    (tmp_path / "user/.ssh/known_hosts").unlink()
+    refused = cli("push", f"{sftp_server}{tmp_path}/remote")
+    assert (refused.status, "is not in ~/.ssh/known_hosts" in refused.err) == (125, True)
+    assert not (tmp_path / "remote").exists()
