@@ -2,8 +2,8 @@
 
     python benchmarks/sharing.py [--files 10000] [--size 1000] [--rounds 3]
 
-The server is moto's, which speaks S3's protocol on loopback; each round puts into an empty bucket of its own, the two in
-turns, as whole processes. It needs the test dependencies: pip install -e . --group test.
+The server is moto's, which speaks S3's protocol on loopback; each round puts into an empty bucket of its own, the two
+in turns, as whole processes. It needs the test dependencies: pip install -e . --group test.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ NOT_FOR_A_WARM_RUN = (
     *("starlette", "uvicorn", "anyio", "h11", "socket", "mlproj.tracking.gateway.server"),
     *("mlproj.tracking.gateway.application", "mlproj.tracking.gateway.session"),
     *("jinja2", "markdown_it", "mlproj.web", "mlproj.runs.table", "mlproj.runs.curve_points"),
+    *("rocrate", "mlproj.sharing", "mlproj.api.sharing", "mlproj.cli.crates", "mlproj.cli.remotes"),
 )
 # What printing the version or the help has no use for, all of the above included.
 NOT_FOR_THE_VERSION = (

@@ -379,3 +379,12 @@ def test_an_imported_run_is_reproduced(committed: Path, cli: Any, elsewhere: Any
     cli("import", tmp_path / "run.crate.zip")
     done = cli("reproduce", record["id"][:12], "--json")
     assert (done.status, done.json["verdict"]) == (0, "identical"), done.err
+
+
+def test_imports_at_once(trained: list[str], cli: Any, start: Any, elsewhere: Any, tmp_path: Path) -> None:
+    cli("export", "better", "-o", tmp_path / "run.crate.zip")
+    elsewhere()
+    processes = [start("import", tmp_path / "run.crate.zip") for _ in range(4)]
+    said = sorted(process.communicate(timeout=60)[0].split(" ", 1)[1] for process in processes)
+    assert said == ["is here already, and is the same\n"] * 3 + ["is imported\n"]
+    assert cli("store", "check").out == "the store is sound\n"
