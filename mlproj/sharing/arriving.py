@@ -21,7 +21,7 @@ from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of
 from mlproj.runs.upkeep import index_anew
 from mlproj.sharing.contents import record_bytes, shared_record
-from mlproj.sources.unpack.entries import checked_parts
+from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, printable
 
 OWN_FOLDERS = ("artifacts", "source", "inputs")
@@ -94,9 +94,11 @@ def _check_name(name: str | None, what: str) -> None:
 
 
 def is_of_run(name: str, record: RunRecord) -> bool:
-    """Whether a file of this name belongs into the folder of a run."""
-    own = (*_OWN_FILES, record.source.patch, record.environment.lock)
-    return name in own or (name.split("/")[0] in OWN_FOLDERS and "/" in name)
+    """Whether a file of this name belongs into the folder of a run: nothing that git would take orders from does."""
+    parts = name.split("/")
+    if len(parts) == 1:
+        return name in (*_OWN_FILES, record.source.patch, record.environment.lock)
+    return parts[0] in OWN_FOLDERS and not any(comparable(each) == ".git" for each in parts)
 
 
 def check_against_record(record: RunRecord, digests: Mapping[str, str]) -> None:

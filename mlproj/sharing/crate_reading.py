@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlproj.errors import SourceError, UsageError
 from mlproj.files import CHUNK, sha256_of_file, sha256_of_text
-from mlproj.sharing.contents import RECORD_NAME
+from mlproj.sharing.contents import RECORD_NAME, names_below
 from mlproj.sharing.crate_metadata import LINK_FORMAT, METADATA_NAME
 from mlproj.sources.unpack.archive import put_entries, unpack
 from mlproj.sources.unpack.entries import Entry, checked_parts, limits_for
@@ -115,8 +115,6 @@ def _checked(folder: Path) -> ReadCrate:
         if path.is_file() or path.is_symlink():
             crate.files[name] = _digest(path, name, entity)
     known = {*crate.files, METADATA_NAME, _LEGACY_NAME}
-    from mlproj.sharing.contents import names_below
-
     crate.unlisted.extend(sorted(name for name in names_below(folder) if name not in known))
     return crate
 

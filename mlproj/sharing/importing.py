@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,16 +54,11 @@ def _own(store: Store, crate: ReadCrate, place: RunFiles, path: Path) -> Arrived
     check_against_record(record, crate.files)
     names = [name for name in crate.files if is_of_run(name, record)]
     move_into(crate.folder, names, place)
-    passed_over = [*crate.unlisted, *(each for each in crate.files if each not in (*names, RECORD_NAME, METADATA_NAME))]
-    _remove(crate.folder)
+    known = {*names, RECORD_NAME, METADATA_NAME}
+    passed_over = [*crate.unlisted, *(each for each in crate.files if each not in known)]
+    shutil.rmtree(crate.folder)
     arrived = settle_in(store, place, record, import_record(str(path.absolute()), now_text()))
     return replace(arrived, notices=_passed_over(passed_over))
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
 
 
 def _passed_over(names: list[str]) -> tuple[str, ...]:

@@ -238,6 +238,8 @@ def test_a_damaged_manifest_is_refused(trained: list[str], cli: Any, elsewhere: 
         "run.json",
         "artifacts/a\\b",
         "tracking/x",
+        "source/.git/config",
+        "source/lib/.GIT",
     ],
 )
 def test_a_hostile_manifest_writes_nowhere(

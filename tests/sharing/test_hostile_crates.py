@@ -140,6 +140,19 @@ def test_a_file_that_is_no_part_of_the_run_is_left_out(store: Store, crate: Path
     assert not (store.folder / "runs" / RUN_ID / "artifacts/extra").exists()
 
 
+@pytest.mark.parametrize("name", ["source/.git/config", "source/.Git/hooks/post-checkout", "source/lib/.git"])
+def test_what_git_would_take_orders_from_is_left_out(store: Store, crate: Path, name: str) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        metadata = json.loads(files["ro-crate-metadata.json"])
+        metadata["@graph"].append({"@id": name, "@type": "File"})
+        files["ro-crate-metadata.json"] = json.dumps(metadata).encode()
+        files[name] = b"[core]\nfsmonitor = touch outside\n"
+
+    (arrived,) = import_crate(store, changed(crate, change))
+    assert name in arrived.notices[0]
+    assert not (store.folder / "runs" / RUN_ID / name).exists()
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
