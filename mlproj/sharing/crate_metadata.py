@@ -6,6 +6,7 @@ https://w3id.org/ro/wfrun/process/0.5.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import quote
@@ -52,8 +53,8 @@ def metadata_of(contents: Contents, record_sha256: str) -> bytes:
     _describe_root(crate, contents, manifest)
     instrument = _workflow(crate, contents.record, manifest, files) if manifest else _application(crate, contents)
     _describe_action(crate, contents, instrument, files)
-    (_, data), *_ = crate.metadata.stream()
-    return bytes(data) + b"\n"
+    # Written here: of the same entities one version of the library makes other bytes than the next.
+    return (json.dumps(crate.metadata.generate(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _manifest_of(contents: Contents) -> str | None:
@@ -230,8 +231,6 @@ def _metric(crate: Any, name: str, value: float) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    import json
-
     return json.dumps(finite(value), ensure_ascii=False, default=str)
 
 
