@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,3 +74,56 @@ def test_an_image_that_is_built_is_had_again(
     found = verdict(mlproj, committed(example("docker-r")), env={"MLPROJ_CACHE": str(tmp_path / "cache")})
     kept = {each["what"] for each in found["differences"] if not each["allowed"]}
     assert kept == set(), found
+
+
+def as_another_user() -> list[str]:
+    """The words that run a command as a user of another number, who may read what this one may."""
+    words = ["unshare", "--user", "--map-user=4242", "--map-group=4242", "--"]
+    done = subprocess.run([*words, "true"], capture_output=True, text=True)
+    if done.returncode != 0:
+        answer = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        answer(f"nobody can become another user here: {done.stderr.strip()}")
+    return words
+
+
+def test_another_user_elsewhere_with_empty_caches_gets_the_same_bytes(
+    mlproj: Any, example: Example, index: None, tmp_path: Path
+) -> None:
+    folder = committed(example("reproducible-report"))
+    made = mlproj("run", folder, env={"TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8"})
+    assert made.returncode == 0, made.stderr
+    crate = tmp_path / "report.crate.zip"
+    assert mlproj("export", "@last", "-o", crate).returncode == 0
+    recorded = json.loads(mlproj("show", "@last", "--json").stdout)
+    shutil.rmtree(folder)
+
+    home = tmp_path / "another" / "place of its own"
+    home.mkdir(parents=True)
+    elsewhere = {
+        "HOME": str(home), "MLPROJ_HOME": f"{home}/store", "MLPROJ_CACHE": f"{home}/cache", "UV_CACHE_DIR": f"{home}/uv",
+        "TZ": "America/St_Johns", "LC_ALL": "C", "USER": "somebody", "PATH": os.environ["PATH"],
+    }  # fmt: skip
+    configured = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))}
+
+    def there(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            *as_another_user(),
+            "bash",
+            "-c",
+            'umask 077; exec "$@"',
+            "-",
+            sys.executable,
+            "-m",
+            "mlproj",
+            *words,
+        ]
+        return subprocess.run(command, cwd=home, env={**configured, **elsewhere}, capture_output=True, text=True)
+
+    imported = there("import", str(crate))
+    assert imported.returncode == 0, imported.stderr
+    done = there("reproduce", recorded["id"], "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["verdict"] == "identical", done.stdout
+    again = json.loads(there("show", "@last", "--json").stdout)
+    assert again["outputs"] == recorded["outputs"]
+    assert again["user"] != recorded["user"]
