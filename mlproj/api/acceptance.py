@@ -15,7 +15,7 @@ from mlproj.files import write_atomically
 from mlproj.reporting.report import Check, Report, figure, report_on
 from mlproj.runs.assertions import check_assertion, found_instead, holds
 from mlproj.runs.baseline import Baseline, BaselineRow, Slack, beside_baseline, parse_slack
-from mlproj.runs.find import find
+from mlproj.runs.find import better_end, find
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store
 from mlproj.text import one_line
@@ -72,15 +72,37 @@ def prepare_acceptance(
 
 
 def load_baseline(store: Store, text: str) -> Baseline:
-    """The baseline that ``text`` names: a stored run, or a file with a run's record, a crate, or metrics as JSON.
+    """The baseline that ``text`` names: a stored run, a run on a remote (``lab@best:rmse``), or a file.
 
-    Raises ``UsageError`` when there is none.
+    A file holds a run's record, a crate, or metrics as JSON. Raises ``UsageError`` when there is none.
     """
     path = Path(text)
     if path.suffix.lower() in (".json", ".zip") or path.is_file():
         return Baseline(text, _metrics_in(path))
-    record = find(store, text)
+    remote, at, which = text.partition("@")
+    record = _on_remote(store, remote, which) if at and remote else find(store, text)
     return Baseline(f"run {record.id[:12]} of {record.started_at[:10]}", record.metrics)
+
+
+def _on_remote(store: Store, name: str, which: str) -> RunRecord:
+    from mlproj.api.sharing import runs_on
+    from mlproj.sharing.remotes import remote_named
+
+    runs = [run.manifest.record for run in runs_on(remote_named(store.folder, name)) if run.manifest is not None]
+    finished = [record for record in runs if record.status == "finished"]
+    how, colon, metric = which.partition(":")
+    if colon and how in ("best", "min", "max"):
+        end = better_end(metric) if how == "best" else how
+        known = [record for record in finished if math.isfinite(record.metrics.get(metric, math.nan))]
+        known.sort(key=lambda record: record.metrics[metric], reverse=end == "max")
+    else:
+        known = finished if which == "last" else [each for each in runs if which and each.id.startswith(which)]
+    if known:
+        return known[0]
+    raise UsageError(
+        f"there is no run `{one_line(which)}` on the remote {one_line(name)}",
+        hint=f"`{one_line(name)}@last`, `@best:METRIC`, or the beginning of an id: `mlproj runs --remote` lists them.",
+    )
 
 
 def _metrics_in(path: Path) -> dict[str, float]:

@@ -26,7 +26,7 @@ _OPTIONS = (
     click.option(
         "--baseline",
         metavar="RUN|FILE",
-        help="A run (0193, @best:rmse) or a file with one, that no metric may fall behind. If one does: exit status 3.",
+        help="What no metric may fall behind: 0193, @best:rmse, REMOTE@best:rmse, a file. If one does: exit status 3.",
     ),
     click.option(
         "--tolerance",

@@ -120,6 +120,19 @@ class TestBaseline:
         assert done.status == 3
         assert "✗ baseline: auc: the run has no such metric" in done.err
 
+    def test_a_run_on_a_remote_will_do(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        cli("run", wine, "-q", "-P", "rmse=50")
+        cli("run", wine, "-q", "-P", "rmse=40")
+        cli("remote", "add", "lab", tmp_path / "lab")
+        assert cli("push", "lab").status == 0
+        done = cli("run", wine, "-q", "--baseline", "lab@best:rmse")
+        assert done.status == 3
+        assert "baseline: rmse: 40 → 57.6" in done.err
+        assert "baseline: rmse: 50 → 57.6" in cli("run", wine, "-q", "--baseline", "lab@max:rmse").err
+        assert cli("run", wine, "-q", "-P", "rmse=1", "--baseline", "lab@last").status == 0
+        assert "there is no run `abc` on the remote lab" in cli("run", wine, "--baseline", "lab@abc").err
+        assert "there is no remote `labb`. Did you mean `lab`?" in cli("run", wine, "--baseline", "labb@last").err
+
     def test_tolerances_are_checked(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         (tmp_path / "b.json").write_text('{"rmse": 1}')
         assert "METRIC=AMOUNT" in cli("run", wine, "--baseline", tmp_path / "b.json", "--tolerance", "rmse").err
