@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING
 
 from mlproj.errors import UsageError
 from mlproj.files import sha256_of_text, write_atomically
+from mlproj.locations import cache_folder
 from mlproj.manifest.diagnostics import ManifestError
-from mlproj.manifest.entry_points import entry_point_of
+from mlproj.manifest.entry_points import entry_point_of, is_script
 from mlproj.manifest.environment_files import environments_of, files_of_environments
-from mlproj.manifest.finding import CONDA_FILE, MANIFEST_NAME, MLFLOW_NAME, PYTHON_ENV_FILE, find_manifest, is_mlproject
+from mlproj.manifest.finding import (
+    CONDA_FILE,
+    MANIFEST_NAME,
+    MLFLOW_NAME,
+    PYTHON_ENV_FILE,
+    NoManifestError,
+    find_manifest,
+    is_mlproject,
+)
 from mlproj.manifest.models import Manifest, manifest_from
 from mlproj.sources.local import project_folder
 from mlproj.text import one_line
@@ -115,6 +124,19 @@ def undeclared_manifest(folder: Path) -> CheckedManifest:
         raise ManifestError(environment.findings)
     warnings = tuple((None, str(each)) for each in environment.findings if each.severity == "warning")
     return CheckedManifest(folder / MLFLOW_NAME, manifest_from(declared), warnings)
+
+
+def manifest_to_run(folder: Path, entry_point: str | None) -> CheckedManifest:
+    """The manifest by which an entry point of a folder is run; a script can be run without one, as MLflow has it.
+
+    Raises ``ManifestError``, and ``NoManifestError`` where there is none and it is no script.
+    """
+    try:
+        return checked_manifest(folder, cache_folder())
+    except NoManifestError:
+        if is_script(entry_point):
+            return undeclared_manifest(folder)
+        raise
 
 
 def _others_can_run(loaded: LoadedManifest, findings: Sequence[Diagnostic]) -> bool:

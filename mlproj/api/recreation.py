@@ -15,15 +15,14 @@ from mlproj.api.brought_back import (
     path_problems,
     secret_problems,
 )
-from mlproj.api.checked import CheckedManifest, checked_manifest, undeclared_manifest
+from mlproj.api.checked import CheckedManifest, manifest_to_run
 from mlproj.api.projects import abandon
 from mlproj.api.request import Again, Listener, RunRequest
 from mlproj.environments.environment import Policy
 from mlproj.errors import MlprojError, StoreError, UsageError
 from mlproj.files import sha256_of_file
 from mlproj.locations import cache_folder
-from mlproj.manifest.entry_points import choose_entry_point, is_script
-from mlproj.manifest.finding import NoManifestError
+from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.models import EntryPoint
 from mlproj.parameters.given import Given
 from mlproj.reproduction.rules import OutputRule, Rules, Tolerance
@@ -153,19 +152,10 @@ def _patch(record: RunRecord, files: RunFiles, origin: Origin) -> bytes:
 
 def _declared_outputs(folder: Path, entry_point: str) -> list[str]:
     try:
-        outputs = _entry_point(_manifest(folder, entry_point), entry_point).outputs
+        outputs = _entry_point(manifest_to_run(folder, entry_point), entry_point).outputs
     except (MlprojError, OSError):
         return []
     return [each.path for each in outputs.values()]
-
-
-def _manifest(folder: Path, entry_point: str) -> CheckedManifest:
-    try:
-        return checked_manifest(folder, cache_folder())
-    except NoManifestError:
-        if is_script(entry_point):
-            return undeclared_manifest(folder)
-        raise
 
 
 def _entry_point(loaded: CheckedManifest, name: str) -> EntryPoint:
@@ -175,7 +165,7 @@ def _entry_point(loaded: CheckedManifest, name: str) -> EntryPoint:
 def _in_tree(record: RunRecord, files: RunFiles, origin: Origin, snapshot: Snapshot, options: Options) -> Recreation:
     asked = record.request or RequestRecord(parameters=dict(record.parameters))
     try:
-        loaded = _manifest(snapshot.folder, record.entry_point)
+        loaded = manifest_to_run(snapshot.folder, record.entry_point)
         entry_point = _entry_point(loaded, record.entry_point)
     except MlprojError as error:
         raise _not_reproducible(record, [error.message]) from None

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlproj import environments
-from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder, undeclared_manifest
+from mlproj.api.checked import CheckedManifest, manifest_folder, manifest_to_run
 from mlproj.api.environment_choice import choose_environment, with_python
 from mlproj.api.projects import abandon
 from mlproj.api.request import Listener, RunRequest, check_labels
@@ -19,7 +19,7 @@ from mlproj.environments.kind import EnvironmentPlan
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder, store_folder
 from mlproj.manifest.durations import parse_duration
-from mlproj.manifest.entry_points import choose_entry_point, is_script
+from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.finding import MANIFEST_NAME, MLFLOW_NAME, NoManifestError, is_mlproject
 from mlproj.manifest.models import EntryPoint, EnvironmentSpec, Reproducibility
 from mlproj.parameters.config import Config, Surroundings, resolve
@@ -92,7 +92,7 @@ def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
 
 def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, listener: Listener) -> Resolved:
     try:
-        loaded = _manifest(folder, request.entry_point)
+        loaded = manifest_to_run(folder, request.entry_point)
     except NoManifestError as error:
         raise error if fetched is None else _no_manifest(fetched, request.project) from None
     if request.entry_point is not None and request.entry_point in loaded.broken:
@@ -163,15 +163,6 @@ def _no_manifest(fetched: Snapshot, project: str) -> NoManifestError:
     listed = ", ".join(f"`#{one_line(each)}`" for each in folders)
     hint = f"There are projects in it: {listed}." if folders else "`-e NAME.py` runs a script of it all the same."
     return NoManifestError(f"no {MANIFEST_NAME} and no {MLFLOW_NAME} in `{shown_address(project)}`", hint=hint)
-
-
-def _manifest(folder: Path, entry_point: str | None) -> CheckedManifest:
-    try:
-        return checked_manifest(folder, cache_folder())
-    except NoManifestError:
-        if is_script(entry_point):
-            return undeclared_manifest(folder)
-        raise
 
 
 def _fetching(request: RunRequest, listener: Listener) -> Fetching:
