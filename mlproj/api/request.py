@@ -19,10 +19,11 @@ LONGEST_TAG_VALUE = 5000  # as MLflow has it
 class RunRequest:
     """A project, an entry point, values, and how to go about it.
 
-    ``revision``, ``keep_tree`` and ``unpack_limit`` are for projects that are fetched (``sources.Fetching``);
-    ``python_strict`` takes no other Python than the very version that an MLproject's ``python_env`` asks for.
-    ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a fetched project may have of
-    this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have the run too; empty: none.
+    ``revision``, ``keep_tree``, ``unpack_limit`` and ``allowed_signers`` are for projects that are fetched
+    (``sources.Fetching``); ``python_strict`` takes no other Python than the very version that an MLproject's
+    ``python_env`` asks for. ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a
+    fetched project may have of this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have
+    the run too; empty: none.
     """
 
     project: str = "."
@@ -34,6 +35,7 @@ class RunRequest:
     revision: str | None = None
     keep_tree: bool = False
     unpack_limit: int | None = None
+    allowed_signers: Path | None = None
     python_strict: bool = False
     allowed_mounts: Sequence[str] = ()
     docker_arguments: Sequence[str] = ()

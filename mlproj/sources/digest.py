@@ -30,7 +30,7 @@ def digest_of_folder(folder: Path, outputs: Sequence[str] = ()) -> tuple[str, tu
     """
     digest = hashlib.sha256()
     too_large = []
-    for name, entry in _files(str(folder), _matcher(outputs)):
+    for name, entry in source_files(folder, outputs):
         status = entry.stat(follow_symlinks=False)
         encoded = name.encode("utf-8", "surrogateescape")
         if stat.S_ISLNK(status.st_mode):
@@ -49,6 +49,11 @@ def digest_of_folder(folder: Path, outputs: Sequence[str] = ()) -> tuple[str, tu
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
     return digest.hexdigest(), tuple(too_large)
+
+
+def source_files(folder: Path, outputs: Sequence[str] = ()) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file of a folder that is neither ignored nor one of ``outputs``, with its relative name, in their order."""
+    return _files(str(folder), _matcher(outputs))
 
 
 def _matcher(outputs: Sequence[str]) -> Callable[[str], bool]:

@@ -21,6 +21,7 @@ class Fetching:
     asks again for what is remembered. ``keep_tree`` puts the tree where no later run clears it away.
     ``unpack_limit`` is the most bytes that an archive may unpack to, in place of the default limits. ``report`` is
     told phrases of progress, ``fetched`` the bytes of a download (its name, those that have come, the total).
+    ``allowed_signers`` is a file of those one of whom has to have signed an archive (``sources.seal``).
     """
 
     revision: str | None = None
@@ -31,3 +32,4 @@ class Fetching:
     cache: Path = field(default_factory=cache_folder)
     report: Callable[[str], None] = _nothing
     fetched: Callable[[str, int, int | None], None] = lambda *_: None
+    allowed_signers: Path | None = None

@@ -108,6 +108,25 @@ def commit_author(folder: Path) -> str | None:
         return None
 
 
+def tracked_files(folder: Path) -> list[str]:
+    """The names, within ``folder``, of the files that git tracks there, those of submodules included.
+
+    Raises ``GitRefusal``.
+    """
+    return _listed(folder, ["--cached", "--recurse-submodules"])
+
+
+def untracked_files(folder: Path) -> list[str]:
+    """The names, within ``folder``, of the files that git neither tracks nor ignores. Raises ``GitRefusal``."""
+    return _listed(folder, ["--others", "--exclude-standard"])
+
+
+def _listed(folder: Path, which: Sequence[str]) -> list[str]:
+    call = [*_SAFE, *_settings(folder).neutralised, "ls-files", "-z", *which, "--", "."]
+    names = _git(folder, call).decode("utf-8", "surrogateescape").split("\0")
+    return sorted({name for name in names if name})
+
+
 @dataclass(frozen=True)
 class LocalCommit:
     """A commit of a repository on this machine: which it is, where its objects are, and what is known of it."""
