@@ -4,8 +4,8 @@
 
 A project of --megabytes is made: half of it of numbers as text, which zstd makes smaller, half of it of random bytes,
 in files of 8 MB and a thousand small ones. `zstd -3` is handed a tar of it that is made before, with one thread, as it
-has by default, and with as many as there are processors (`-T0`). Times are medians of whole processes; the ratio is that
-of the speeds.
+has by default, and with as many as there are processors (`-T0`). Times are medians of whole processes; the ratio is
+that of the speeds.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class RunRequest:
     ``revision``, ``keep_tree``, ``unpack_limit`` and ``allowed_signers`` are for projects that are fetched
     (``sources.Fetching``); ``python_strict`` takes no other Python than the very version that an MLproject's
     ``python_env`` asks for. ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a
-    fetched project may have of this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have
-    the run too; empty: none.
+    fetched project may have of this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to
+    have the run too; empty: none.
     """
 
     project: str = "."
