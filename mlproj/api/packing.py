@@ -10,10 +10,13 @@ from typing import Any
 from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder
 from mlproj.api.projects import release
 from mlproj.api.request import Listener
+from mlproj.environments.scratch import scratch_folder
+from mlproj.environments.vendored import Target
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
 from mlproj.packaging.contents import PACKS, read_contents
 from mlproj.packaging.pack import Pack, Written, write_pack
+from mlproj.packaging.vendoring import vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
@@ -21,12 +24,16 @@ from mlproj.toml import parse_toml
 
 @dataclass(frozen=True)
 class PackRequest:
-    """A project to pack, and how: ``output`` is a file or a folder, ``key`` an ssh key to sign with."""
+    """A project to pack, and how: ``output`` is a file or a folder, ``key`` an ssh key to sign with.
+
+    ``targets`` are the machines to vendor packages for, if any are to be.
+    """
 
     project: str = "."
     revision: str | None = None
     output: Path | None = None
     key: Path | None = None
+    targets: Sequence[Target] = ()
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,24 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
     Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``.
     """
     snapshot, loaded = source_to_package(request.project, request.revision, listener)
+    cache = cache_folder()
     try:
-        contents = read_contents(snapshot, outputs_of(loaded))
-        for notice in (*snapshot.notes, *contents.notices):
-            listener.notice(notice)
-        pack = Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, contents.entries)
-        return write_pack(pack, request.output, request.key, listener.progress)
+        with scratch_folder(cache) as scratch:
+            contents = read_contents(snapshot, outputs_of(loaded))
+            for notice in (*snapshot.notes, *contents.notices):
+                listener.notice(notice)
+            entries, vendored = list(contents.entries), {}
+            if request.targets:
+                found = vendored_packages(
+                    loaded.manifest, snapshot.folder, request.targets, scratch / "vendored", listener.progress
+                )
+                for notice in found.notices:
+                    listener.notice(notice)
+                replaced = {entry.name for entry in found.entries}
+                entries = [entry for entry in entries if entry.name not in replaced] + list(found.entries)
+                vendored = dict(found.targets)
+            pack = Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, entries, vendored)
+            return write_pack(pack, request.output, request.key, listener.progress)
     except OSError as error:
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:

@@ -25,6 +25,21 @@ from mlproj.text import one_line, plural
 @click.option(
     "--sign", "key", metavar="KEY", type=click.Path(path_type=Path), help="Sign it with this ssh key, as git does."
 )
+@click.option("--vendor", is_flag=True, help="Pack the packages of its locks too: it runs without a network.")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="NAME",
+    help="With --vendor: what for, such as `macos-arm64`; repeatable.  [default: this one]",
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="VERSION",
+    help="With --vendor: the Python of the wheels; repeatable.  [default: the environment's]",
+)
 @click.option(
     "--verify", "verify", is_flag=True, help="Write none: compare the pack PROJECT with what it says it holds."
 )
@@ -43,6 +58,9 @@ def pack(
     output: Path | None,
     revision: str | None,
     key: Path | None,
+    vendor: bool,
+    platforms: tuple[str, ...],
+    pythons: tuple[str, ...],
     verify: bool,
     allowed_signers: Path | None,
     as_json: bool,
@@ -52,12 +70,15 @@ def pack(
 
     In a git repository it holds the files that git tracks, as they are now; else all that are not ignored. The same
     files give the same bytes on every machine. `mlproj run FILE` compares them with the list before anything of it
-    runs.
+    runs. With --vendor it holds the packages of the project's environments as well, by their locks, and `mlproj run`
+    takes them from there.
 
     \b
     Examples:
       mlproj pack                                     NAME-VERSION.mlpack.tar.zst
       mlproj pack wine -o wine-1.2.mlpack.tar.zst
+      mlproj pack . --vendor                          with its packages: runs without a network
+      mlproj pack . --vendor --platform linux-x86_64 --platform macos-arm64 --python 3.11
       mlproj pack . --sign ~/.ssh/id_ed25519
       mlproj pack --verify wine-1.2.mlpack.tar.zst --allowed-signers team
       mlproj run wine-1.2.mlpack.tar.zst
@@ -68,12 +89,16 @@ def pack(
     listener = display.listener()
     try:
         if verify:
-            if output is not None or key is not None or revision is not None:
-                raise UsageError("--verify goes with no -o, --sign and --rev: it writes nothing")
+            if output is not None or key is not None or revision is not None or vendor:
+                raise UsageError("--verify goes with no -o, --sign, --rev and --vendor: it writes nothing")
             return _verify(project, allowed_signers, listener, as_json, quiet)
+        if (platforms or pythons) and not vendor:
+            raise UsageError("--platform and --python say what --vendor is for, which is not given")
         from mlproj.api.packing import PackRequest, pack_project
+        from mlproj.environments.vendored import targets_of
 
-        written = pack_project(PackRequest(project, revision, output, key), listener)
+        targets = targets_of(platforms, pythons) if vendor else ()
+        written = pack_project(PackRequest(project, revision, output, key, targets), listener)
     finally:
         display.close()
     if as_json:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlproj.environments.images.engine import Engine
     from mlproj.environments.images.references import Image
     from mlproj.environments.kind import EnvironmentPlan, LockResult
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import Docker, EnvironmentSpec
 
 
@@ -174,6 +175,17 @@ def lock(
     from mlproj.environments.images import locking
 
     return locking.lock(_wanted(spec), name, folder, upgrade, upgrade_packages, report)
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """Refuse it. Raises ``UsageError``."""
+    del spec, name, folder, targets, into, report
+    raise UsageError(
+        "the packages of a Docker environment are its image, which is not vendored",
+        hint="`mlproj build` makes an image of the project on it; `docker save` writes images to files.",
+    )
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

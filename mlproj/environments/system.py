@@ -17,6 +17,7 @@ from mlproj.locations import cache_folder
 
 if TYPE_CHECKING:
     from mlproj.environments.kind import EnvironmentPlan, LockResult
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import EnvironmentSpec
 
 _PROBE = (
@@ -88,6 +89,14 @@ def lock(
         "a `system` environment has no lock: it is what is already there",
         hint="declare a `virtualenv` with the project's dependencies to have them locked",
     )
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """Refuse it. Raises ``UsageError``."""
+    del spec, name, folder, targets, into, report
+    raise UsageError("a `system` environment is what is there already: there is nothing to vendor")
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

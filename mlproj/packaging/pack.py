@@ -131,7 +131,8 @@ def _write(pack: Pack, stream: IO[bytes], key: Path | None, report: Callable[[st
     compressor = zstandard.ZstdCompressor(level=LEVEL, threads=threads, write_checksum=True)
     with compressor.stream_writer(stream, closefd=False) as zstd, open_tar(zstd) as tar:
         about = Entry(ABOUT, content=dump_json(_about(pack)).encode())
-        digests = write_entries(tar, [*pack.entries, about], progress)
+        entries = sorted(pack.entries, key=lambda entry: os.fsencode(entry.name))
+        digests = write_entries(tar, [*entries, about], progress)
         sums = sums_text(digests)
         last = [Entry(SUMS, content=sums)]
         if key is not None:
