@@ -16,7 +16,7 @@ from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
 from mlproj.packaging.contents import PACKS, read_contents
 from mlproj.packaging.pack import Pack, Written, write_pack
-from mlproj.packaging.vendoring import vendored_packages
+from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
@@ -58,8 +58,9 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
                 listener.notice(notice)
             entries, vendored = list(contents.entries), {}
             if request.targets:
+                wanted = environments_to_vendor(loaded.manifest)
                 found = vendored_packages(
-                    loaded.manifest, snapshot.folder, request.targets, scratch / "vendored", listener.progress
+                    wanted, snapshot.folder, request.targets, scratch / "vendored", listener.progress
                 )
                 for notice in found.notices:
                     listener.notice(notice)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlproj.errors import UsageError
@@ -34,6 +34,13 @@ CONDA_PLATFORMS = {
     "macos-x86_64": "osx-64",
     "macos-arm64": "osx-arm64",
 }
+# To uv's.
+UV_PLATFORMS = {
+    "linux-x86_64": "x86_64-manylinux_2_28",
+    "linux-aarch64": "aarch64-manylinux_2_28",
+    "macos-x86_64": "x86_64-apple-darwin",
+    "macos-arm64": "aarch64-apple-darwin",
+}
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,17 @@ class Vendored:
     """What one environment takes with it.
 
     ``files`` are files of this machine by their names in the project. ``lock_text`` is the lock to be put at
-    ``lock_name``, or ``None`` where the project's own is there and fresh.
+    ``lock_name``, or ``None`` where the project's own is there and fresh. ``declared_in`` are the files of the project
+    that say what it is to hold; where it ``installs_project`` more of them decide.
     """
 
     lock_name: str
     lock_text: str | None
     files: Mapping[str, Path]
     targets: tuple[str, ...]
-    notices: tuple[str, ...] = field(default=())
+    declared_in: tuple[Path, ...] = ()
+    installs_project: bool = False
+    notices: tuple[str, ...] = ()
 
 
 def this_platform() -> str:

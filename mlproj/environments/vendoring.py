@@ -11,7 +11,7 @@ from mlproj.environments import lockfile
 from mlproj.environments.credentials import credentials_in
 from mlproj.environments.resolution import Request
 from mlproj.environments.uv import ToolLog, run_uv, tool_failure
-from mlproj.environments.vendored import Target, Vendored
+from mlproj.environments.vendored import UV_PLATFORMS, Target, Vendored
 from mlproj.environments.wheels import Wheel, choose_wheels, fetch_wheels, index_credentials
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line
@@ -20,12 +20,6 @@ from mlproj.toml import dump_toml, parse_toml
 # What a build backend asks for besides when it is asked (PEP 517, get_requires_for_build_…), which needs it installed.
 _ALSO_NEEDED = {"hatchling": "editables>=0.3", "setuptools": "wheel"}
 _DEFAULT_BACKEND = ["setuptools>=40.8"]  # PEP 518
-_UV_PLATFORMS = {
-    "linux-x86_64": "x86_64-manylinux_2_28",
-    "linux-aarch64": "aarch64-manylinux_2_28",
-    "macos-x86_64": "x86_64-apple-darwin",
-    "macos-arm64": "aarch64-apple-darwin",
-}
 
 
 def vendor_wheels(
@@ -41,13 +35,21 @@ def vendor_wheels(
     known = [each if each.python else replace(each, python=interpreter.version) for each in targets]
     whole = lockfile.absolute_lock(document, request.folder)
     wheels = [each for each in choose_wheels(whole, known) if not _is_in(each, request.folder)]
-    own = [path for path in lockfile.local_places(document) if (request.folder / path).is_dir()]
+    places = list(lockfile.local_places(document))
+    own = [path for path in places if (request.folder / path).is_dir()]
     for path in own:
         wheels += _build_wheels(request, path, known)
     credentials = {**index_credentials(request.env), **credentials_in([dump_toml(document)])}
     credentials |= request.declared.credentials
     files = fetch_wheels(wheels, credentials, request.cache, request.report)
-    return Vendored(request.lock_path.name, lock_text, files, tuple(each.shown for each in known))
+    return Vendored(
+        request.lock_path.name,
+        lock_text,
+        files,
+        tuple(each.shown for each in known),
+        declared_in=request.declared.files,
+        installs_project=any((request.folder / path).resolve().is_relative_to(request.folder) for path in places),
+    )
 
 
 def _is_in(wheel: Wheel, folder: Path) -> bool:
@@ -70,7 +72,7 @@ def _build_wheels(request: Request, path: str, targets: Sequence[Target]) -> lis
     for target in targets:
         log = ToolLog(request.scratch / "resolve.log")
         arguments = ["pip", "compile", "--quiet", "--format=pylock.toml", "--no-header", f"--output-file={output}"]
-        arguments += [f"--python-version={target.python}", f"--python-platform={_UV_PLATFORMS[target.platform]}"]
+        arguments += [f"--python-version={target.python}", f"--python-platform={UV_PLATFORMS[target.platform]}"]
         status = run_uv([*arguments, "--", str(source)], cwd=request.scratch, env=request.env, log=log)
         if status != 0:
             what = f"what `{one_line(path)}` is built with could not be resolved for {target.shown}"

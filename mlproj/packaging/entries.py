@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mlproj.errors import MlprojError
+from mlproj.errors import PackagingError
 from mlproj.files import CHUNK
 from mlproj.text import one_line
 
@@ -31,7 +31,7 @@ class Entry:
     size: int = 0
 
 
-class ChangedMeanwhileError(MlprojError):
+class ChangedMeanwhileError(PackagingError):
     """A file that changed while it was being packed."""
 
 

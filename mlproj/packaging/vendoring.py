@@ -17,38 +17,60 @@ from mlproj.text import one_line
 
 @dataclass(frozen=True)
 class VendoredPackages:
-    """Locks and packages as entries of a pack; ``targets`` are what each lock's packages are for, in words."""
+    """Locks and packages as entries of a pack; ``targets`` are what each lock's packages are for, in words.
+
+    ``locks`` are the names of all locks, ``declared_in`` those of the project's files that say what they are of; where
+    the environments install the project itself (``installs_project``), more of its files decide.
+    """
 
     entries: tuple[Entry, ...]
     targets: Mapping[str, Sequence[str]]
+    declared_in: frozenset[str]
+    installs_project: bool
     notices: tuple[str, ...]
+
+    @property
+    def locks(self) -> frozenset[str]:
+        """The names of the locks."""
+        return frozenset(self.targets)
 
 
 def vendored_packages(
-    manifest: Manifest, folder: Path, targets: Sequence[Target], into: Path, report: Report
+    wanted: Sequence[tuple[str | None, EnvironmentSpec]],
+    folder: Path,
+    targets: Sequence[Target],
+    into: Path,
+    report: Report,
 ) -> VendoredPackages:
-    """What every environment of a project comes to on ``targets``, by its lock; files are put into ``into``.
+    """What environments of a project come to on ``targets``, by their locks; files are put into ``into``.
 
-    Raises ``UsageError`` where there is nothing to vendor, ``EnvironmentBuildError`` when it is not to be had.
+    Raises ``UsageError`` for a kind that is not vendored, ``EnvironmentBuildError`` when something is not to be had.
     """
     files: dict[str, Path] = {}
     locks: dict[str, str] = {}
     made: dict[str, Sequence[str]] = {}
     notices: list[str] = []
-    for number, (name, spec) in enumerate(_environments(manifest)):
+    declared: set[str] = set()
+    installs_project = False
+    for number, (name, spec) in enumerate(wanted):
         vendored = environments.vendor(spec, name, folder, targets, into / str(number), report)
         files |= vendored.files
         made[vendored.lock_name] = vendored.targets
         notices += vendored.notices
+        installs_project = installs_project or vendored.installs_project
+        real = folder.resolve()
+        inside = [path.resolve() for path in vendored.declared_in if path.resolve().is_relative_to(real)]
+        declared |= {path.relative_to(real).as_posix() for path in inside}
         if vendored.lock_text is not None:
             locks[vendored.lock_name] = vendored.lock_text
             notices.append(f"the pack has a lock of its own, {vendored.lock_name}: `mlproj lock` writes the project's")
     entries = [Entry(name, content=text.encode(), size=len(text)) for name, text in sorted(locks.items())]
     entries += [Entry(name, path, size=path.stat().st_size) for name, path in sorted(files.items())]
-    return VendoredPackages(tuple(entries), made, tuple(notices))
+    return VendoredPackages(tuple(entries), made, frozenset(declared), installs_project, tuple(notices))
 
 
-def _environments(manifest: Manifest) -> list[tuple[str | None, EnvironmentSpec]]:
+def environments_to_vendor(manifest: Manifest) -> list[tuple[str | None, EnvironmentSpec]]:
+    """The environments of a project that are built, by their names. Raises ``UsageError`` where there is none."""
     found: list[tuple[str | None, EnvironmentSpec]] = []
     if isinstance(manifest.environment, EnvironmentSpec):
         found.append((None, manifest.environment))

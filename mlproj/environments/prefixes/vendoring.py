@@ -44,10 +44,19 @@ def vendor_packages(
     credentials = {**index_credentials(request.env), **request.pip.credentials}
     fetched = fetch_wheels(outside, credentials, request.cache, request.report) if outside else {}
     notices: tuple[str, ...] = ()
-    if pip_part.local_folders(request.pip, request.folder):
+    own = pip_part.local_folders(request.pip, request.folder)
+    if own:
         notices = ("the project's own folders in the pip part are built where it runs: what builds them is not in it",)
     named = {f"{CONDA}/{name}": path for name, path in files.items()}
-    return Vendored(request.lock_path.name, lock_text, {**named, **fetched}, tuple(platforms), notices)
+    return Vendored(
+        request.lock_path.name,
+        lock_text,
+        {**named, **fetched},
+        tuple(platforms),
+        declared_in=(*request.declared.files, *request.pip.files),
+        installs_project=bool(own),
+        notices=notices,
+    )
 
 
 def _is_pip(package: Locked) -> bool:

@@ -1,0 +1,76 @@
+"""Run in an image's build by the Python of the image that is built on: mlproj, a user, and one time for all of it.
+
+It stands alone: mlproj is not installed there yet. ``uv`` lies beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+# An owner of files and processes who is nobody in particular, with a name for what asks for one.
+USER = 1000
+HOME = Path("/home/mlproj")
+OWN = Path("/opt/mlproj")
+# What may have got another time besides: folders in which something was made, and gone again.
+_AROUND = ("/etc/group", "/etc/passwd", "/etc", "/home", "/opt", "/tmp", "/var/tmp", "/root", "/mnt")  # noqa: S108
+_UV = ("--quiet", "--no-config", "--no-cache", "--offline")
+
+
+def main() -> None:
+    """``inside_base.py WHEELS PROJECT SECONDS``."""
+    wheels, project, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    begun = time.time()
+    install(wheels, seconds)
+    add_user()
+    folders = [HOME, HOME / "cache", HOME / "runs", project]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chown(folder, USER, USER)
+    settle([OWN, HOME, project], seconds)
+    for path in map(Path, _AROUND):
+        if path.exists() and path.lstat().st_mtime >= begun - 1:
+            _give_time(path, seconds)
+
+
+def install(wheels: Path, seconds: int) -> None:
+    """Put mlproj into a virtual environment of its own, compiled so that it is the same every time."""
+    uv = Path(__file__).with_name("uv")
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(seconds), "PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
+    subprocess.run([uv, "venv", *_UV, "--python", sys.executable, OWN], env=environment, check=True)
+    options = ["--no-index", "--no-deps", "--link-mode=copy", "--compile-bytecode", f"--python={OWN}"]
+    files = sorted(wheels.glob("*.whl"))
+    subprocess.run([uv, "pip", "install", *_UV, *options, "--", *files], env=environment, check=True)
+
+
+def add_user() -> None:
+    """Have the user be known by name, unless the image knows one of its number."""
+    for name, line in (("group", f"mlproj:x:{USER}:"), ("passwd", f"mlproj:x:{USER}:{USER}::{HOME}:/bin/sh")):
+        path = Path("/etc", name)
+        known = path.read_text("utf-8", "surrogateescape") if path.exists() else ""
+        if not any(each.split(":")[2:3] == [str(USER)] for each in known.splitlines()):
+            ended = known if known.endswith("\n") or not known else f"{known}\n"
+            path.write_text(f"{ended}{line}\n", "utf-8", "surrogateescape")
+
+
+def settle(places: Iterable[Path], seconds: int) -> None:
+    """Give everything below ``places``, and them, one time."""
+    for place in places:
+        for root, folders, files in os.walk(place, topdown=False):
+            for name in (*files, *folders):
+                _give_time(Path(root, name), seconds)
+        _give_time(place, seconds)
+
+
+def _give_time(path: Path, seconds: int) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+
+if __name__ == "__main__":
+    main()
