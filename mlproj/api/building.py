@@ -23,7 +23,7 @@ from mlproj.manifest.image_names import is_image_name
 from mlproj.manifest.models import Docker, EnvironmentSpec
 from mlproj.packaging import image
 from mlproj.packaging.base_image import BaseImage, base_image
-from mlproj.packaging.contents import read_contents
+from mlproj.packaging.contents import image_contents, listed, read_contents
 from mlproj.packaging.entries import Entry
 from mlproj.packaging.own_wheels import own_wheels
 from mlproj.packaging.vendoring import VendoredPackages, vendored_packages
@@ -39,7 +39,7 @@ class BuildRequest:
     """A project to make an image of, and how.
 
     ``tag`` is the image's reference, ``entry_point`` what it runs when nothing else is asked for, ``base`` the image to
-    build on, ``platform`` as docker has it (``linux/arm64``).
+    build on, ``platform`` as docker has it (``linux/arm64``). Without ``cache`` the engine does every step again.
     """
 
     project: str
@@ -49,6 +49,7 @@ class BuildRequest:
     base: str | None = None
     platform: str | None = None
     push: bool = False
+    cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,12 @@ def _recipe(
     listener: Listener,
 ) -> image.ImageRecipe:
     entry_point = _entry_point(request, loaded)
-    contents = read_contents(snapshot, outputs_of(loaded))
+    contents = image_contents(read_contents(snapshot, outputs_of(loaded)), snapshot.folder)
     for notice in (*snapshot.notes, *contents.notices):
         listener.notice(notice)
+    if contents.secrets:
+        told = listed(contents.secrets)
+        listener.notice(f"not put into the image, being called as secrets are (a `!` in .dockerignore does): {told}")
     entry_points = loaded.manifest.entry_points
     spec = loaded.manifest.environment_of(entry_points[entry_point or next(iter(entry_points))])
     docker = spec.docker
@@ -125,6 +129,7 @@ def _recipe(
         variables={} if docker is None else _variables(docker, listener),
         labels=_labels(loaded, snapshot, base),
         platform=request.platform,
+        cache=request.cache,
     )
 
 

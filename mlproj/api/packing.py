@@ -14,7 +14,7 @@ from mlproj.environments.scratch import scratch_folder
 from mlproj.environments.vendored import Target
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
-from mlproj.packaging.contents import PACKS, read_contents
+from mlproj.packaging.contents import PACKS, listed, read_contents
 from mlproj.packaging.pack import Pack, Written, write_pack
 from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
@@ -56,6 +56,8 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
             contents = read_contents(snapshot, outputs_of(loaded))
             for notice in (*snapshot.notes, *contents.notices):
                 listener.notice(notice)
+            if contents.secrets:
+                listener.notice(f"what looks like secrets is in it: {listed(contents.secrets)}")
             entries, vendored = list(contents.entries), {}
             if request.targets:
                 wanted = environments_to_vendor(loaded.manifest)

@@ -25,6 +25,7 @@ from mlproj.text import one_line
 )
 @click.option("--platform", metavar="PLATFORM", help="What to build for, as docker has it: `linux/arm64`.")
 @click.option("--push", is_flag=True, help="Push it to its registry.")
+@click.option("--no-cache", is_flag=True, help="Have the engine do every step again.")
 @as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
@@ -35,6 +36,7 @@ def build(
     base: str | None,
     platform: str | None,
     push: bool,
+    no_cache: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -59,7 +61,7 @@ def build(
     try:
         from mlproj.api.building import BuildRequest, build_image
 
-        request = BuildRequest(project, tag, revision, entry_point, base, platform, push)
+        request = BuildRequest(project, tag, revision, entry_point, base, platform, push, cache=not no_cache)
         built = build_image(request, listener)
     finally:
         display.close()

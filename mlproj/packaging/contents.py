@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -33,10 +33,14 @@ _MOST_TOLD = 5
 
 @dataclass(frozen=True)
 class Contents:
-    """The files of a project, by name, and what its user should know about them."""
+    """The files of a project, by name, and what its user should know about them.
+
+    ``secrets`` are the names of those that are called as files with secrets are.
+    """
 
     entries: tuple[Entry, ...]
     notices: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
 
 
 def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
@@ -57,9 +61,8 @@ def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
     names = [name for name in sorted(names) if name.partition("/")[0] != FOLDER]
     entries = list(_entries(folder, names, notices))
     _refuse_alike(entries)
-    if secrets := [entry.name for entry in entries if looks_secret(entry.name)]:
-        notices.append(f"what looks like secrets is in it: {_listed(secrets)}")
-    return Contents(tuple(entries), tuple(notices))
+    secrets = tuple(entry.name for entry in entries if looks_secret(entry.name))
+    return Contents(tuple(entries), tuple(notices), secrets)
 
 
 def looks_secret(name: str) -> bool:
@@ -70,15 +73,37 @@ def looks_secret(name: str) -> bool:
     return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS)
 
 
+def image_contents(contents: Contents, folder: Path) -> Contents:
+    """The files of a project that go into its image: neither what ``.dockerignore`` names nor what looks like secrets.
+
+    ``secrets`` are then those that do not. What looks so and is none is taken in by a ``!`` pattern of
+    ``.dockerignore``. Raises ``UsageError``.
+    """
+    from docker.utils.build import PatternMatcher
+
+    from mlproj.environments.images.context import ignored_patterns
+
+    matcher = PatternMatcher(ignored_patterns(folder, folder / "Dockerfile"))
+    # The library takes in `.dockerignore` whatever that says, since it has the engine read it.
+    matcher.patterns.pop()
+    wanted = [pattern for pattern in matcher.patterns if pattern.exclusion]
+    entries = [entry for entry in contents.entries if not matcher.matches(entry.name)]
+    named = {entry.name for entry in entries}
+    secrets = [
+        name for name in contents.secrets if name in named and not any(pattern.match(name) for pattern in wanted)
+    ]
+    return Contents(tuple(entry for entry in entries if entry.name not in secrets), contents.notices, tuple(secrets))
+
+
 def _tracked(snapshot: Snapshot, notices: list[str]) -> list[str]:
     folder, names = snapshot.folder, set(tracked_files(snapshot.folder))
     untracked = [name for name in untracked_files(folder) if not fnmatch.fnmatchcase(name, PACKS)]
     needed = {find_manifest(folder).name}
     needed |= {path.name for pattern in _LOCKS for path in folder.glob(pattern) if path.is_file()}
     if added := sorted(needed - names):
-        notices.append(f"not tracked by git, and packed all the same: {_listed(added)}")
+        notices.append(f"not tracked by git, and packed all the same: {listed(added)}")
     if left := [name for name in untracked if name not in needed]:
-        notices.append(f"not packed, since git does not track it: {_listed(left)}")
+        notices.append(f"not packed, since git does not track it: {listed(left)}")
     if snapshot.dirty:
         notices.append("the working tree has changes that are in no commit: it is packed as it is now")
     return sorted(names | needed)
@@ -122,9 +147,9 @@ def _entries(folder: Path, names: Iterable[str], notices: list[str]) -> Iterator
         else:
             gone.append(name)
     if gone:
-        notices.append(f"tracked by git, and not there: {_listed(gone)}")
+        notices.append(f"tracked by git, and not there: {listed(gone)}")
     if odd:
-        notices.append(f"not packed, being neither files nor links: {_listed(odd)}")
+        notices.append(f"not packed, being neither files nor links: {listed(odd)}")
 
 
 def _check_name(name: str) -> None:
@@ -155,6 +180,7 @@ def _refuse_alike(entries: Iterable[Entry]) -> None:
         known[key] = entry.name
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few of names, and how many more there are."""
     shown = ", ".join(one_line(name) for name in names[:_MOST_TOLD])
     return shown if len(names) <= _MOST_TOLD else f"{shown} and {plural(len(names) - _MOST_TOLD, 'other')}"

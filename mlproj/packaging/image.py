@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from mlproj.environments.environment import Report
@@ -21,12 +21,12 @@ from mlproj.manifest.models import EnvironmentSpec
 from mlproj.packaging.base_image import BaseImage
 from mlproj.packaging.entries import FIXED_TIME, Entry, open_tar, write_entry
 from mlproj.packaging.inside import ENVIRONMENTS
-from mlproj.packaging.inside_base import HOME, OWN, USER
+from mlproj.packaging.inside_base import ENVIRONMENTS_MADE, HOME, MADE, OWN, USER
 from mlproj.text import one_line
 
 _INSIDE_BASE = Path(__file__).with_name("inside_base.py")
-# Where the parts of the context are seen while a step runs; they are in no layer.
-_TOOLS, _WHEELS = "/mnt/tools", "/mnt/wheels"
+# Where wheels and tools are seen while a step runs; they are in no layer.
+_BUILDING = "/mnt"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class ImageRecipe:
     """All that an image is made from.
 
     ``own`` are mlproj's wheels by name; ``environment`` is what decides the environments, with their packages;
-    ``source`` are the project's files. ``variables`` are set in it. ``kind`` is another one to run in than the declared.
+    ``source`` are the project's files. ``variables`` are set in it. ``kind`` is another one to run in than the
+    declared. Without the ``cache`` of the engine every step is done again.
     """
 
     reference: str
@@ -48,6 +49,7 @@ class ImageRecipe:
     variables: Mapping[str, str]
     labels: Mapping[str, str]
     platform: str | None
+    cache: bool = True
 
 
 def environments_entry(wanted: Sequence[tuple[str | None, EnvironmentSpec]]) -> Entry:
@@ -61,28 +63,38 @@ def environments_entry(wanted: Sequence[tuple[str | None, EnvironmentSpec]]) -> 
 def dockerfile(recipe: ImageRecipe) -> str:
     """The steps: mlproj in an environment of its own, the project's environments, its source.
 
-    No shell runs. Nothing is copied into a layer to be removed again, and nothing secret is in the steps.
+    No shell runs. Packages are in no layer but as they are installed, and nothing secret is in the steps.
     """
-    project = recipe.project_at
-    begin = [recipe.base.python, "-I", "-B", f"{_TOOLS}/{_INSIDE_BASE.name}", _WHEELS, project, str(FIXED_TIME)]
-    prepare = [f"{OWN}/bin/python", "-I", "-B", "-m", "mlproj.packaging.inside", project, str(FIXED_TIME)]
+    project, seconds = recipe.project_at, str(FIXED_TIME)
+    begin = [recipe.base.python, "-I", "-B", f"{_BUILDING}/{_INSIDE_BASE.name}", f"{_BUILDING}/wheels", seconds]
+    prepare = [f"{OWN}/bin/python", "-I", "-B", "-m", "mlproj.packaging.inside", project, seconds]
+    has_environments = any(entry.name == ENVIRONMENTS for entry in recipe.environment)
+    variables = f"ENV HOME={HOME} MLPROJ_HOME={HOME}/runs MLPROJ_CACHE={HOME}/cache"
     lines = [
-        f"FROM {recipe.base.image.reference}",
+        f"FROM {recipe.base.image.reference} AS made",
         "USER root",
-        f"RUN {_mount('tools', _TOOLS)} {_mount('wheels', _WHEELS)} {json.dumps(begin)}",
+        f"RUN {_mount('building', _BUILDING)} {json.dumps(begin)}",
         f"USER {USER}:{USER}",
-        f"ENV HOME={HOME} MLPROJ_HOME={HOME}/runs MLPROJ_CACHE={HOME}/cache",
+        variables,
     ]
-    if any(entry.name == ENVIRONMENTS for entry in recipe.environment):
+    if has_environments:
         # Where the project will be, so that what is remembered of it is found by the runs.
         lines.append(f"RUN {_mount('environment', project)} {json.dumps(prepare)}")
+    lines += [f"FROM {recipe.base.image.reference}", f"COPY --from=made {MADE}/ /"]
+    lines += [f"COPY --from=made {ENVIRONMENTS_MADE}/ /"] if has_environments else []
+    lines += [f"USER {USER}:{USER}", variables]
     lines += [f"ENV {name}={_quoted(value)}" for name, value in sorted(recipe.variables.items())]
-    lines += [f"COPY --chown={USER}:{USER} project/ {json.dumps(project)[1:-1]}/", f"WORKDIR {project}"]
+    lines += [f"COPY --chown={USER}:{USER} source/ {_parent(project)}", f"WORKDIR {project}"]
     command = [f"{OWN}/bin/mlproj", "run", project]
     command += [] if recipe.kind is None else ["--env-manager", recipe.kind]
     command += [] if recipe.entry_point is None else [f"--entry-point={recipe.entry_point}"]
     lines.append(f"ENTRYPOINT {json.dumps(command)}")
     return "\n".join(lines) + "\n"
+
+
+def _parent(project: str) -> str:
+    """The folder that the project's is in, which is given no other owner by what is copied into it."""
+    return f"{PurePosixPath(project).parent.as_posix().rstrip('/')}/"
 
 
 def _mount(source: str, target: str) -> str:
@@ -103,15 +115,14 @@ def write_context(recipe: ImageRecipe, stream: IO[bytes]) -> None:
     with open_tar(stream, format=tarfile.GNU_FORMAT) as tar:
         _add_folder(tar, ".")
         write_entry(tar, Entry("Dockerfile", content=dockerfile(recipe).encode("utf-8", "surrogateescape")))
+        tools = [Entry("uv", content=_uv_of(recipe.own), executable=True), Entry(_INSIDE_BASE.name, _INSIDE_BASE)]
+        wheels = [Entry(f"wheels/{name}", path) for name, path in recipe.own.items()]
         parts: list[tuple[str, Sequence[Entry]]] = [
-            (
-                "tools",
-                [Entry("uv", content=_uv_of(recipe.own), executable=True), Entry(_INSIDE_BASE.name, _INSIDE_BASE)],
-            ),
-            ("wheels", [Entry(name, path) for name, path in sorted(recipe.own.items())]),
+            ("building", [*tools, *wheels]),
             ("environment", recipe.environment),
-            ("project", recipe.source),
+            (f"source/{PurePosixPath(recipe.project_at).name}", recipe.source),
         ]
+        _add_folder(tar, "source")
         for part, entries in parts:
             _add_folder(tar, part)
             made: set[str] = set()
@@ -160,6 +171,7 @@ def build(engine: Engine, recipe: ImageRecipe, cache: Path, scratch: Path, repor
             "dockerfile": "Dockerfile",
             "labels": json.dumps(dict(recipe.labels)),
             "platform": recipe.platform,
+            "nocache": not recipe.cache,
         }
         send_build(engine, stream, parameters, ToolLog(scratch / "build.log"), cache, report)
     context.unlink()

@@ -15,7 +15,7 @@ from mlproj.environments import Environment, Policy, builds
 from mlproj.files import dump_json
 from mlproj.locations import cache_folder
 from mlproj.manifest.models import EnvironmentSpec, manifest_from
-from mlproj.packaging.inside_base import settle
+from mlproj.packaging.inside_base import ENVIRONMENTS_MADE, settle
 
 ENVIRONMENTS = ".mlpack/environments.json"
 
@@ -23,7 +23,7 @@ ENVIRONMENTS = ".mlpack/environments.json"
 def main() -> None:
     """``python -m mlproj.packaging.inside PROJECT SECONDS``: build, keep what runs need, give all of it one time."""
     folder, seconds, cache = Path(sys.argv[1]), int(sys.argv[2]), cache_folder()
-    os.environ |= {"UV_CACHE_DIR": str(cache / "uv"), "UV_LINK_MODE": "copy"}
+    os.environ |= {"UV_CACHE_DIR": str(cache / "uv"), "VIRTUALENV_OVERRIDE_APP_DATA": str(cache / "virtualenv")}
     declared = manifest_from(json.loads((folder / ENVIRONMENTS).read_bytes()))
     wanted: list[tuple[str | None, EnvironmentSpec]] = list(declared.environments.items())
     if isinstance(declared.environment, EnvironmentSpec):
@@ -33,9 +33,11 @@ def main() -> None:
         if built.held is not None:
             built.held.release()
         _finish(built, seconds)
-    for left in ("conda/packages", "scratch", "logs", "uv"):
+    for left in ("conda/packages", "scratch", "logs", "uv", "virtualenv"):
         shutil.rmtree(cache / left, ignore_errors=True)
-    settle([cache], seconds)
+    made = Path(f"{ENVIRONMENTS_MADE}{cache}")
+    cache.rename(made)
+    settle([ENVIRONMENTS_MADE], seconds)
 
 
 def _say(phrase: str) -> None:
@@ -49,7 +51,7 @@ def _finish(built: Environment, seconds: int) -> None:
         return
     if built.interpreter is not None:
         mode = ["--invalidation-mode", "unchecked-hash"]
-        argv = [built.interpreter, "-m", "compileall", "-q", "-j0", *mode, str(built.folder / "lib")]
+        argv = [built.interpreter, "-B", "-m", "compileall", "-q", "-f", "-j0", *mode, str(built.folder / "lib")]
         subprocess.run(argv, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     record = json.loads((built.folder / builds.RECORD).read_bytes())
     (built.folder / builds.RECORD).write_text(dump_json({**record, "created_at": seconds}), "utf-8")

@@ -1,4 +1,4 @@
-"""Run in an image's build by the Python of the image that is built on: mlproj, a user, and one time for all of it.
+"""Run in an image's build by the Python of the image that is built on: puts mlproj into it, and makes its user.
 
 It stands alone: mlproj is not installed there yet. ``uv`` lies beside it.
 """
@@ -9,7 +9,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,25 +16,26 @@ from pathlib import Path
 USER = 1000
 HOME = Path("/home/mlproj")
 OWN = Path("/opt/mlproj")
-# What may have got another time besides: folders in which something was made, and gone again.
-_AROUND = ("/etc/group", "/etc/passwd", "/etc", "/home", "/opt", "/tmp", "/var/tmp", "/root", "/mnt")  # noqa: S108
+# What is to be copied into the image, each into a layer of its own: folders of the same names as in the image. Copied
+# so, all in a layer has the time and the owner that it has here; a step leaves its own time on the folders around.
+MADE, ENVIRONMENTS_MADE = Path("/mlproj-made"), Path("/mlproj-environments")
 _UV = ("--quiet", "--no-config", "--no-cache", "--offline")
 
 
 def main() -> None:
-    """``inside_base.py WHEELS PROJECT SECONDS``."""
-    wheels, project, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    begun = time.time()
+    """``inside_base.py WHEELS SECONDS``."""
+    wheels, seconds = Path(sys.argv[1]), int(sys.argv[2])
     install(wheels, seconds)
+    own = Path(f"{MADE}{OWN}")
+    own.parent.mkdir(parents=True)
+    OWN.rename(own)
+    OWN.symlink_to(own)  # for the step that comes next
     add_user()
-    folders = [HOME, HOME / "cache", HOME / "runs", project]
-    for folder in folders:
+    for folder in (Path(f"{MADE}{HOME}/runs"), Path(f"{ENVIRONMENTS_MADE}{HOME}"), HOME):
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, USER, USER)
-    settle([OWN, HOME, project], seconds)
-    for path in map(Path, _AROUND):
-        if path.exists() and path.lstat().st_mtime >= begun - 1:
-            _give_time(path, seconds)
+    os.chown(f"{MADE}{HOME}", USER, USER)
+    settle([MADE, ENVIRONMENTS_MADE], seconds)
 
 
 def install(wheels: Path, seconds: int) -> None:
@@ -51,11 +51,14 @@ def install(wheels: Path, seconds: int) -> None:
 def add_user() -> None:
     """Have the user be known by name, unless the image knows one of its number."""
     for name, line in (("group", f"mlproj:x:{USER}:"), ("passwd", f"mlproj:x:{USER}:{USER}::{HOME}:/bin/sh")):
-        path = Path("/etc", name)
+        path, made = Path("/etc", name), Path(f"{MADE}/etc", name)
         known = path.read_text("utf-8", "surrogateescape") if path.exists() else ""
-        if not any(each.split(":")[2:3] == [str(USER)] for each in known.splitlines()):
-            ended = known if known.endswith("\n") or not known else f"{known}\n"
-            path.write_text(f"{ended}{line}\n", "utf-8", "surrogateescape")
+        if any(each.split(":")[2:3] == [str(USER)] for each in known.splitlines()):
+            continue
+        ended = known if known.endswith("\n") or not known else f"{known}\n"
+        made.parent.mkdir(exist_ok=True)
+        for place in (path, made):
+            place.write_text(f"{ended}{line}\n", "utf-8", "surrogateescape")
 
 
 def settle(places: Iterable[Path], seconds: int) -> None:

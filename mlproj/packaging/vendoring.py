@@ -63,7 +63,7 @@ def vendored_packages(
         declared |= {path.relative_to(real).as_posix() for path in inside}
         if vendored.lock_text is not None:
             locks[vendored.lock_name] = vendored.lock_text
-            notices.append(f"the pack has a lock of its own, {vendored.lock_name}: `mlproj lock` writes the project's")
+            notices.append(f"{vendored.lock_name} was made for this alone: `mlproj lock` writes the project's own")
     entries = [Entry(name, content=text.encode(), size=len(text)) for name, text in sorted(locks.items())]
     entries += [Entry(name, path, size=path.stat().st_size) for name, path in sorted(files.items())]
     return VendoredPackages(tuple(entries), made, frozenset(declared), installs_project, tuple(notices))
