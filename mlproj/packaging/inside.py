@@ -15,7 +15,7 @@ from mlproj.environments import Environment, Policy, builds
 from mlproj.files import dump_json
 from mlproj.locations import cache_folder
 from mlproj.manifest.models import EnvironmentSpec, manifest_from
-from mlproj.packaging.inside_base import ENVIRONMENTS_MADE, settle
+from mlproj.packaging.inside_base import ENVIRONMENTS_MADE, forget_when_installed, settle
 
 ENVIRONMENTS = ".mlpack/environments.json"
 
@@ -49,6 +49,7 @@ def _finish(built: Environment, seconds: int) -> None:
     """Compile what was installed, as the user of the image may not; drop what differs from build to build."""
     if built.folder is None:
         return
+    forget_when_installed(built.folder)
     if built.interpreter is not None:
         mode = ["--invalidation-mode", "unchecked-hash"]
         argv = [built.interpreter, "-B", "-m", "compileall", "-q", "-f", "-j0", *mode, str(built.folder / "lib")]

@@ -46,6 +46,17 @@ def install(wheels: Path, seconds: int) -> None:
     options = ["--no-index", "--no-deps", "--link-mode=copy", "--compile-bytecode", f"--python={OWN}"]
     files = sorted(wheels.glob("*.whl"))
     subprocess.run([uv, "pip", "install", *_UV, *options, "--", *files], env=environment, check=True)
+    forget_when_installed(OWN)
+
+
+def forget_when_installed(folder: Path) -> None:
+    """Remove what uv keeps of when a wheel was written, which it asks itself when it installs another one there."""
+    for path in folder.glob("lib*/python*/site-packages/*.dist-info/uv_cache.json"):
+        path.unlink()
+        record = path.with_name("RECORD")
+        lines = record.read_text("utf-8").splitlines(keepends=True)
+        kept = (line for line in lines if not line.startswith(f"{path.parent.name}/{path.name},"))
+        record.write_text("".join(kept), "utf-8")
 
 
 def add_user() -> None:
