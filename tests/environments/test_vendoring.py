@@ -156,6 +156,22 @@ def test_conda_packages_are_carried_too(
     assert listed["environment"]["packages"] == {"berry": "1.0", "shrub": "2.0"}
 
 
+@pytest.mark.usefixtures("own_conda")
+def test_the_pip_part_of_a_conda_environment_is_carried_too(
+    mlproj: Mlproj, project: Path, index: Path, tmp_path: Path, offline: Callable[..., Any]
+) -> None:
+    (project / "mlproj.yaml").write_text(CONDA.replace('cat, "{where}"', 'pear, "{where}"'))
+    lines = ["channels: [conda-forge]", "dependencies:", "  - python", "  - pip: [pear]", ""]
+    (project / "environment.yml").write_text("\n".join(lines))
+    packed = mlproj("pack", project, "--vendor", "-o", tmp_path / "it.mlpack.tar.zst")
+    assert packed.returncode == 0, packed.stderr
+    shutil.rmtree(index)
+
+    ran = offline("run", tmp_path / "it.mlpack.tar.zst", "--locked", "-P", "where=.")
+
+    assert (ran.returncode, ran.stdout) == (0, "pear 1.0\n"), ran.stderr
+
+
 def package(name: str, *wheels: str, **keys: Any) -> dict[str, Any]:
     files = [{"url": f"https://x.example/{each}", "hashes": {"sha256": "0" * 64}} for each in wheels]
     return {"name": name, "version": "1.0", **({"wheels": files} if files else {}), **keys}
