@@ -18,6 +18,7 @@ from mlproj.packaging.contents import PACKS, listed, read_contents
 from mlproj.packaging.pack import Pack, Written, write_pack
 from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
+from mlproj.sources.fetching import allowed_signers_by_default
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
 
@@ -124,6 +125,7 @@ def verify_pack(file: str, allowed_signers: Path | None, listener: Listener) -> 
     """
     from mlproj.sources.seal import about_pack, check_seal, is_sealed
 
+    allowed_signers = allowed_signers or allowed_signers_by_default()
     fetching = Fetching(report=listener.sourcing, fetched=listener.fetched, allowed_signers=allowed_signers)
     snapshot = take_snapshot(file, (), fetching)
     try:

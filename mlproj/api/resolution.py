@@ -26,6 +26,7 @@ from mlproj.parameters.relocation import relocate
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
+from mlproj.sources.fetching import allowed_signers_by_default
 from mlproj.sources.shown import shown_address
 from mlproj.text import one_line
 from mlproj.urls import secrets_of, without_credentials
@@ -160,7 +161,7 @@ def _fetching(request: RunRequest, listener: Listener) -> Fetching:
         refresh=request.policy.refresh,
         keep_tree=request.keep_tree,
         unpack_limit=request.unpack_limit,
-        allowed_signers=request.allowed_signers,
+        allowed_signers=request.allowed_signers or allowed_signers_by_default(),
         report=listener.sourcing,
         fetched=listener.fetched,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from mlproj.text import one_line
 _INSIDE_BASE = Path(__file__).with_name("inside_base.py")
 # Where wheels and tools are seen while a step runs; they are in no layer.
 _BUILDING = "/mnt"
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9_.+/-]*")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def dockerfile(recipe: ImageRecipe) -> str:
     No shell runs. Packages are in no layer but as they are installed, and nothing secret is in the steps.
     """
     project, seconds = recipe.project_at, str(FIXED_TIME)
+    if not _PLAIN_PATH.fullmatch(project) or project == "/":
+        raise UsageError(f"`project_at: {one_line(project)}` cannot be a project's place in an image")
     begin = [recipe.base.python, "-I", "-B", f"{_BUILDING}/{_INSIDE_BASE.name}", f"{_BUILDING}/wheels", seconds]
     prepare = [f"{OWN}/bin/python", "-I", "-B", "-m", "mlproj.packaging.inside", project, seconds]
     has_environments = any(entry.name == ENVIRONMENTS for entry in recipe.environment)
@@ -73,13 +77,13 @@ def dockerfile(recipe: ImageRecipe) -> str:
     lines = [
         f"FROM {recipe.base.image.reference} AS made",
         "USER root",
-        f"RUN {_mount('building', _BUILDING)} {json.dumps(begin)}",
+        f"RUN --mount=type=bind,source=building,target={_BUILDING} {json.dumps(begin)}",
         f"USER {USER}:{USER}",
         variables,
     ]
     if has_environments:
         # Where the project will be, so that what is remembered of it is found by the runs.
-        lines.append(f"RUN {_mount('environment', project)} {json.dumps(prepare)}")
+        lines += [f"COPY --chown={USER}:{USER} environment/ {project}/", f"RUN {json.dumps(prepare)}"]
     lines += [f"FROM {recipe.base.image.reference}", f"COPY --from=made {MADE}/ /"]
     lines += [f"COPY --from=made {ENVIRONMENTS_MADE}/ /"] if has_environments else []
     lines += [f"USER {USER}:{USER}", variables]
@@ -95,10 +99,6 @@ def dockerfile(recipe: ImageRecipe) -> str:
 def _parent(project: str) -> str:
     """The folder that the project's is in, which is given no other owner by what is copied into it."""
     return f"{PurePosixPath(project).parent.as_posix().rstrip('/')}/"
-
-
-def _mount(source: str, target: str) -> str:
-    return f"--mount=type=bind,source={source},target={target}"
 
 
 def _quoted(text: str) -> str:

@@ -24,7 +24,6 @@ SUMS = f"{FOLDER}/SHA256SUMS"
 SIGNATURE = f"{SUMS}.sig"
 ENDING = ".mlpack.tar.zst"
 FORMAT = 1
-ALLOWED_SIGNERS_VARIABLE = "MLPROJ_ALLOWED_SIGNERS"
 # What a signature is for, so that one made for a git commit, say, is none of a pack (ssh-keygen(1), PROTOCOL.sshsig).
 _NAMESPACE = "mlpack"
 # As sha256sum writes it: the digest, a blank, a blank or an asterisk, the name.

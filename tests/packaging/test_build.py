@@ -18,6 +18,7 @@ import pytest
 from mlproj.environments.images.engine import Engine
 from tests.conftest import mlproj
 from tests.docker_engine import PYTHON_IMAGE, Registry, remove_names
+from tests.environments import wheels
 from tests.environments.conda_world import own_channel, own_conda  # noqa: F401
 from tests.environments.wheels import write_wheel
 
@@ -209,6 +210,27 @@ def test_a_conda_environment_is_built_into_it_without_a_network(
 
     ran = docker_run(tag)
     assert (ran.returncode, ran.stdout) == (0, "2.0"), ran.stderr
+
+
+def test_a_project_that_is_installed_itself_is(engine: Engine, wine: Path, tag: str) -> None:
+    source = wine / "quince.py"
+    source.write_text("def main():\n    print('quince')\n")
+    (wine / "backend.py").write_bytes(Path(wheels.__file__).read_bytes())
+    (wine / "about.txt").write_text("name=quince\nversion=1.0\n")
+    (wine / "pyproject.toml").write_text(
+        '[project]\nname = "quince"\nversion = "1.0"\n'
+        '[build-system]\nrequires = ["pear"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (wine / "mlproj.yaml").write_text(
+        "environment: {virtualenv: {project: pyproject.toml}}\n"
+        "entry_points: {main: {command: [python, -P, -c, 'import quince; quince.main()']}}\n"
+    )
+    subprocess.run(["git", "add", "."], cwd=wine, check=True)
+
+    build(wine, "-t", tag)
+
+    ran = docker_run(tag)
+    assert (ran.returncode, ran.stdout) == (0, "quince\n"), ran.stderr
 
 
 def test_it_is_pushed_where_its_name_says(engine: Engine, wine: Path, registry: Registry, tag: str) -> None:
