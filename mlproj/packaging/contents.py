@@ -13,7 +13,7 @@ from mlproj.errors import SourceError, UsageError
 from mlproj.manifest.finding import find_manifest
 from mlproj.packaging.entries import Entry
 from mlproj.sources.digest import source_files
-from mlproj.sources.git.working_tree import tracked_files, untracked_files
+from mlproj.sources.git.working_tree import not_exported, tracked_files, untracked_files
 from mlproj.sources.seal import ENDING, FOLDER
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.unpack.entries import checked_parts, comparable
@@ -46,8 +46,9 @@ class Contents:
 def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
     """The files of a project.
 
-    Of a git working tree those that git tracks, as they are now, and its manifest and locks; of a tree that was
-    fetched all; of another folder all but what is ignored (``sources.digest``) and what runs leave in ``outputs``.
+    Of a git working tree those that git tracks, as they are now, but for those that ``git archive`` leaves out, and
+    its manifest and locks; of a tree that was fetched all; of another folder all but what is ignored
+    (``sources.digest``) and what runs leave in ``outputs``.
 
     Raises ``UsageError`` for a name that no pack can hold, and for a link that leads out of the project.
     """
@@ -96,11 +97,12 @@ def image_contents(contents: Contents, folder: Path) -> Contents:
 
 
 def _tracked(snapshot: Snapshot, notices: list[str]) -> list[str]:
-    folder, names = snapshot.folder, set(tracked_files(snapshot.folder))
+    folder, tracked = snapshot.folder, tracked_files(snapshot.folder)
+    names = set(tracked) - not_exported(folder, tracked)
     untracked = [name for name in untracked_files(folder) if not fnmatch.fnmatchcase(name, PACKS)]
     needed = {find_manifest(folder).name}
     needed |= {path.name for pattern in _LOCKS for path in folder.glob(pattern) if path.is_file()}
-    if added := sorted(needed - names):
+    if added := sorted(needed - set(tracked)):
         notices.append(f"not tracked by git, and packed all the same: {listed(added)}")
     if left := [name for name in untracked if name not in needed]:
         notices.append(f"not packed, since git does not track it: {listed(left)}")

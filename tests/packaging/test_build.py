@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from mlproj.environments.images.engine import Engine
+from mlproj.errors import PackagingError
+from mlproj.packaging.image import push
 from tests.conftest import mlproj
 from tests.docker_engine import PYTHON_IMAGE, Registry, remove_names
 from tests.environments import wheels
@@ -109,6 +111,21 @@ def layers(engine: Engine, image: str) -> list[str]:
     return list(engine.client.inspect_image(image)["RootFS"]["Layers"])
 
 
+def assert_stopped_at_once(engine: Engine, image: str) -> None:
+    """``docker stop`` reaches the command, which mlproj, the container's first process, records as killed."""
+    container = engine.client.create_container(image, ["-e", "wait"])
+    try:
+        engine.client.start(container)
+        next(each for each in engine.client.logs(container, stream=True) if b"waiting" in each)
+        begun = time.monotonic()
+        engine.client.stop(container, timeout=20)
+        assert time.monotonic() - begun < 10
+        assert engine.client.inspect_container(container)["State"]["ExitCode"] == 128 + signal.SIGTERM
+        assert b"killed" in engine.client.logs(container)
+    finally:
+        engine.client.remove_container(container, force=True)
+
+
 def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: Path, tag: str, tmp_path: Path) -> None:
     built = build(wine, "-t", tag)
 
@@ -134,6 +151,8 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     assert record["environment"]["kind"] == "virtualenv"
     assert record["environment"]["packages"] == {"pear": "1.0"}
     assert "environment" not in kept.stderr  # built already: nothing is said of it
+
+    assert_stopped_at_once(engine, tag)
 
     # Nobody in particular owns it, no secret and nothing that was ignored is in it.
     assert inside(tag, "id", "-u") == "1000\n"
@@ -164,17 +183,6 @@ def test_only_the_layer_of_the_source_changes_with_the_source(engine: Engine, wi
     changed = [number for number, (old, new) in enumerate(zip(first, second)) if old != new]
     assert changed == [len(first) - 2]  # the last is the folder to start in
     assert docker_run(tag, "-e", "other").stdout == "pear 1.0\n"
-
-
-@pytest.mark.slow
-def test_the_same_project_gives_the_same_layers_without_any_cache(engine: Engine, wine: Path, tag: str) -> None:
-    build(wine, "-t", tag)
-    again = wine.with_name("again")
-    subprocess.run(["git", "clone", "-q", wine, again], check=True)
-
-    build(again, "-t", f"{tag}-again", "--no-cache")
-
-    assert layers(engine, tag) == layers(engine, f"{tag}-again")
 
 
 def test_a_docker_environment_is_what_is_built_on(engine: Engine, wine: Path, tag: str) -> None:
@@ -233,31 +241,40 @@ def test_a_project_that_is_installed_itself_is(engine: Engine, wine: Path, tag: 
     assert (ran.returncode, ran.stdout) == (0, "quince\n"), ran.stderr
 
 
-def test_it_is_pushed_where_its_name_says(engine: Engine, wine: Path, registry: Registry, tag: str) -> None:
+def test_an_image_is_pushed_where_its_name_says(
+    engine: Engine, registry: Registry, small: Callable[[str], str], tag: str
+) -> None:
     name = f"{registry.address}/{tag}"
+    engine.client.tag(small("content"), name)
 
-    built = build(wine, "-t", name, "--push")
+    digest = push(engine, name, lambda _: None)
 
-    assert built["digest"].startswith("sha256:")
-    assert engine.client.inspect_distribution(name)["Descriptor"]["digest"] == built["digest"]
+    assert digest is not None
+    assert engine.client.inspect_distribution(name)["Descriptor"]["digest"] == digest
 
 
-def test_what_cannot_be_pushed_is_said(engine: Engine, wine: Path, tag: str) -> None:
+def test_what_cannot_be_pushed_is_said(engine: Engine, small: Callable[[str], str], tag: str) -> None:
     name = f"127.0.0.1:9/{tag}"
+    engine.client.tag(small("content"), name)
 
-    done = mlproj("build", wine, "-t", name, "--base", PYTHON_IMAGE, "--push")
+    with pytest.raises(PackagingError, match=f"the image `{name}` could not be pushed: .*refused"):
+        push(engine, name, lambda _: None)
 
     remove_names(engine, "127.0.0.1:9/")
-    assert done.returncode == 125
-    assert f"the image `{name}` could not be pushed" in done.stderr
 
 
 def command_lines() -> list[list[str]]:
     return [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
 
 
-def test_a_killed_build_leaves_no_image_of_its_name(engine: Engine, wine: Path, tag: str, shared_cache: Path) -> None:
-    argv = [sys.executable, "-m", "mlproj", "build", wine, "-t", tag, "--base", PYTHON_IMAGE, "--no-cache"]
+@pytest.mark.slow
+def test_a_killed_build_leaves_no_image_and_the_next_one_without_a_cache_has_the_same_layers(
+    engine: Engine, wine: Path, tag: str, shared_cache: Path
+) -> None:
+    build(wine, "-t", tag)
+    again, name = wine.with_name("again"), f"{tag}-again"
+    subprocess.run(["git", "clone", "-q", wine, again], check=True)
+    argv = [sys.executable, "-m", "mlproj", "build", again, "-t", name, "--base", PYTHON_IMAGE, "--no-cache"]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = next(each for each in process.stderr if "inside_base.py" in each)
@@ -266,30 +283,15 @@ def test_a_killed_build_leaves_no_image_of_its_name(engine: Engine, wine: Path, 
     process.stderr.close()
 
     assert "RUN" in line
-    scratch = shared_cache / "scratch"
-    assert any(scratch.iterdir())
+    assert any((shared_cache / "scratch").iterdir())
     # Its engine breaks it off: the step, which takes longest, ends without having been to its end.
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and any("inside_base.py" in " ".join(each) for each in command_lines()):
         pass
-    assert not engine.client.images(tag)
-    build(wine, "-t", tag)
-    assert not any(scratch.iterdir())
-
-
-def test_docker_stop_ends_the_run_at_once(engine: Engine, wine: Path, tag: str) -> None:
-    build(wine, "-t", tag)
-    container = engine.client.create_container(tag, ["-e", "wait"])
-    try:
-        engine.client.start(container)
-        next(each for each in engine.client.logs(container, stream=True) if b"waiting" in each)
-        begun = time.monotonic()
-        engine.client.stop(container, timeout=20)
-        assert time.monotonic() - begun < 10
-        assert engine.client.inspect_container(container)["State"]["ExitCode"] == 128 + signal.SIGTERM
-        assert b"killed" in engine.client.logs(container)
-    finally:
-        engine.client.remove_container(container, force=True)
+    assert not engine.client.images(name)
+    build(again, "-t", name, "--no-cache")
+    assert not any((shared_cache / "scratch").iterdir())
+    assert layers(engine, name) == layers(engine, tag)
 
 
 @pytest.mark.parametrize(

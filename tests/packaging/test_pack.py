@@ -185,6 +185,19 @@ def test_a_repository_is_packed_as_git_tracks_it_and_told_of(mlproj: Mlproj, rep
     assert json.loads((tmp_path / "there/.mlpack/pack.json").read_text())["source"]["dirty"] is True
 
 
+def test_what_git_archive_leaves_out_is_left_out(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
+    (repository / ".gitattributes").write_text(
+        "data.txt export-ignore\n/src export-ignore\nmlproj.yaml export-ignore\n"
+    )
+    git(repository, "add", ".")
+
+    packed = mlproj("pack", repository, "-o", tmp_path / NAME)
+
+    assert packed.returncode == 0, packed.stderr
+    assert names_in(tmp_path / NAME)[:2] == [".gitattributes", "mlproj.yaml"]
+    assert "src/a.py" not in names_in(tmp_path / NAME)
+
+
 def test_what_is_ignored_what_runs_leave_and_earlier_packs_are_not_in_it(mlproj: Mlproj, wine: Path) -> None:
     (wine / ".mlprojignore").write_text("*.log\n")
     (wine / "a.log").write_text("")
