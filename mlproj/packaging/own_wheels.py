@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import mlproj
+from mlproj import version
 from mlproj.environments import lockfile
 from mlproj.environments.environment import Report
 from mlproj.environments.settings import uv_variables
@@ -18,10 +18,9 @@ from mlproj.environments.vendored import UV_PLATFORMS, Target
 from mlproj.environments.wheels import choose_wheels, fetch_wheels, index_credentials
 from mlproj.errors import PackagingError
 from mlproj.manifest.models import Virtualenv
-from mlproj.version import __version__
 
 OLDEST_PYTHON = (3, 10)
-_NAME = f"mlproj-{__version__}"
+_NAME = f"mlproj-{version.__version__}"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: mlproj\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -53,7 +52,7 @@ def write_own_wheel(folder: Path) -> Path:
     commands = installed.read_text("entry_points.txt") or ""
     contents = {f"{info}/METADATA": metadata.encode(), f"{info}/WHEEL": _WHEEL.encode()}
     contents[f"{info}/entry_points.txt"] = commands.encode()
-    package = Path(mlproj.__file__).parent
+    package = Path(version.__file__).parent
     for path in sorted(package.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             contents[f"mlproj/{path.relative_to(package).as_posix()}"] = path.read_bytes()
