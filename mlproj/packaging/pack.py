@@ -130,7 +130,8 @@ def _write(pack: Pack, stream: IO[bytes], key: Path | None, report: Callable[[st
     # With threads the bytes are those of any number of them, but not those of none at all.
     compressor = zstandard.ZstdCompressor(level=LEVEL, threads=threads, write_checksum=True)
     with compressor.stream_writer(stream, closefd=False) as zstd, open_tar(zstd) as tar:
-        about = Entry(ABOUT, content=dump_json(_about(pack)).encode())
+        # A lone surrogate stands for a byte that is not UTF-8, of a file's name; in JSON its escape gives it back.
+        about = Entry(ABOUT, content=dump_json(_about(pack)).encode("utf-8", "backslashreplace"))
         entries = sorted(pack.entries, key=lambda entry: os.fsencode(entry.name))
         digests = write_entries(tar, [*entries, about], progress)
         sums = sums_text(digests)

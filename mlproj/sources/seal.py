@@ -94,16 +94,23 @@ def _read_about(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
         raise SourceError(f"it is not what was packed:\n  changed: {ABOUT}", hint=_GET_AGAIN)
     try:
         about = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"its {ABOUT} cannot be read: {one_line(error)}", hint=_GET_AGAIN) from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         said = one_line(about.get("format")) if isinstance(about, dict) else "none"
         raise SourceError(f"it is a pack of the format {said}; this mlproj reads {FORMAT}", hint="A newer one may.")
+    links, executables = about.get("links"), about.get("executables")
+    if not (
+        isinstance(links, dict)
+        and isinstance(executables, list)
+        and all(isinstance(each, str) for each in (*links.values(), *executables))
+    ):
+        raise SourceError(f"its {ABOUT} does not say which files are links and programs", hint=_GET_AGAIN)
     return about
 
 
 def _differences(folder: Path, digests: Mapping[str, str], about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    links, executables = about.get("links", {}), set(about.get("executables", ()))
+    links, executables = about["links"], set(about["executables"])
     left = {*digests, *links}
     for name, status in _files(folder):
         path = folder / name

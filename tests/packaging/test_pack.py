@@ -217,6 +217,8 @@ def test_what_is_ignored_what_runs_leave_and_earlier_packs_are_not_in_it(mlproj:
 def test_odd_names_links_and_modes_come_back_as_they_were(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9")
     (wine / odd).write_text("latin")
+    (wine / odd).chmod(0o755)
+    (wine / f"to-{odd}").symlink_to(odd)
     (wine / ("x" * 150)).write_text("long")
     (wine / "src/up").symlink_to("../data.txt")
     (wine / "tool").write_text("#!/bin/sh\n")
@@ -384,6 +386,33 @@ def test_a_list_that_was_changed_to_fit_does_not_have_the_signature(
 
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "its signature is by nobody" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"[" * 100_000,
+        b'{"format": 2}',
+        b'{"format": 1, "links": [], "executables": []}',
+        b'{"format": 1, "links": {"a": 1}, "executables": []}',
+    ],
+)
+def test_a_pack_that_says_nonsense_of_itself_is_refused_in_words(
+    mlproj: Mlproj, wine: Path, tmp_path: Path, about: bytes
+) -> None:
+    mlproj("pack", wine, "-o", tmp_path / NAME)
+    folder = unpacked(tmp_path / NAME, tmp_path / "there")
+    (folder / ".mlpack/pack.json").write_bytes(about)
+    sums = folder / ".mlpack/SHA256SUMS"
+    others = [line for line in sums.read_text().splitlines() if "pack.json" not in line]
+    digest = hashlib.sha256(about).hexdigest()
+    sums.write_text("\n".join([*others, f"{digest}  .mlpack/pack.json", ""]))
+
+    ran = mlproj("run", repacked(folder, tmp_path / f"odd-{NAME}"))
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "pack" in ran.stderr
+    assert "bug in mlproj" not in ran.stderr
 
 
 def test_a_plain_archive_is_run_without_signers_and_not_with(
