@@ -63,7 +63,7 @@ def project_name(loaded: CheckedManifest, snapshot: Snapshot) -> str:
     if loaded.manifest.name is not None or snapshot.tree is None:
         return loaded.name
     place = PurePosixPath(snapshot.subdirectory or snapshot.remote or loaded.name)
-    return re.sub(r"(?i)(\.git|\.zip|\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or loaded.name
+    return re.sub(r"(?i)(\.git|\.zip|(\.mlpack)?\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or loaded.name
 
 
 def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
