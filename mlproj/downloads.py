@@ -72,7 +72,7 @@ def _download(
 ) -> tuple[str, Path]:
     import fsspec
 
-    scratch_folder = cache / "files" / f".{os.getpid()}.part"
+    scratch_folder = cache / "files" / f".{os.getpid()}-{os.urandom(4).hex()}.part"
     scratch_folder.mkdir(parents=True, exist_ok=True)
     scratch = scratch_folder / name
     hashed = hashlib.sha256()

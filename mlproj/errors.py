@@ -48,5 +48,9 @@ class StoreError(MlprojError):
     """The store of runs could not be opened, read or written."""
 
 
+class PackagingError(MlprojError):
+    """A pack or an image of a project could not be made, or not be sent where it belongs."""
+
+
 class RunNotFoundError(UsageError):
     """No stored run, or more than one, answers to the name given."""

@@ -37,6 +37,7 @@ Messages for people go to stderr, results to stdout. Colours are for terminals; 
 |---|---|---|
 | `MLPROJ_HOME` | the store of runs | the platform's folder for a user's data |
 | `MLPROJ_CACHE` | what can be made again: environments, fetched files | `$MLPROJ_HOME/cache`, else the platform's |
+| `MLPROJ_ALLOWED_SIGNERS` | a file of those who may sign packs: no other archive is run | |
 """
 
 

@@ -35,6 +35,7 @@ NOT_FOR_A_WARM_RUN = (
     *("mlproj.parameters.bash_reader", "mlproj.parameters.code_places", "mlproj.parameters.code_words"),
     *("mlproj.parameters.shell", "mlproj.processes.strays", "mlproj.runs.compare", "mlproj.runs.filter_sql"),
     *("mlproj.runs.filter_text", "mlproj.runs.find", "mlproj.runs.query", "mlproj.runs.tags", "mlproj.runs.trash"),
+    *("mlproj.packaging", "mlproj.environments.wheels", "mlproj.sources.seal"),
     *("mlproj.tracking.client", "mlproj.tracking.metrics_outputs", "mlproj.tracking.patterns"),
     # A gateway that nobody connects to is a socket and a thread.
     *("starlette", "uvicorn", "anyio", "h11", "socket", "mlproj.tracking.gateway.server"),

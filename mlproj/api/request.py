@@ -36,10 +36,11 @@ class Again:
 class RunRequest:
     """A project, an entry point, values, and how to go about it.
 
-    ``revision``, ``keep_tree`` and ``unpack_limit`` are for projects that are fetched (``sources.Fetching``);
-    ``python_strict`` takes no other Python than the very version that an MLproject's ``python_env`` asks for.
-    ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a fetched project may have of
-    this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to have the run too; empty: none.
+    ``revision``, ``keep_tree``, ``unpack_limit`` and ``allowed_signers`` are for projects that are fetched
+    (``sources.Fetching``); ``python_strict`` takes no other Python than the very version that an MLproject's
+    ``python_env`` asks for. ``docker_arguments`` are MLflow's ``-A``; ``allowed_mounts`` is what the container of a
+    fetched project may have of this machine (``environments.Policy``). ``tracking_uri`` is MLflow's, of a server to
+    have the run too; empty: none.
     ``hermetic`` cuts the run off from what it does not declare (``None``: as the manifest says). ``again`` is the run
     that this one is to be the same as: its source is run in place of ``project``. With ``reuse`` a finished run of the
     same source, environment, values and inputs stands for this one.
@@ -54,6 +55,7 @@ class RunRequest:
     revision: str | None = None
     keep_tree: bool = False
     unpack_limit: int | None = None
+    allowed_signers: Path | None = None
     python_strict: bool = False
     allowed_mounts: Sequence[str] = ()
     docker_arguments: Sequence[str] = ()

@@ -27,6 +27,7 @@ from mlproj.parameters.relocation import relocate
 from mlproj.parameters.render import RenderedCommand, render
 from mlproj.parameters.values import is_url
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
+from mlproj.sources.fetching import allowed_signers_by_default
 from mlproj.sources.shown import shown_address
 from mlproj.text import one_line
 from mlproj.urls import secrets_of, without_credentials
@@ -59,11 +60,15 @@ class Resolved:
     @property
     def project_name(self) -> str:
         """The project's name: as declared, else that of its folder, or of what it was fetched from."""
-        snapshot = self.snapshot
-        if self.loaded.manifest.name is not None or snapshot.tree is None:
-            return self.loaded.name
-        place = PurePosixPath(snapshot.subdirectory or snapshot.remote or self.loaded.name)
-        return re.sub(r"(?i)(\.git|\.zip|\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or self.loaded.name
+        return project_name(self.loaded, self.snapshot)
+
+
+def project_name(loaded: CheckedManifest, snapshot: Snapshot) -> str:
+    """The name of a project: as declared, else that of its folder, or of what it was fetched from."""
+    if loaded.manifest.name is not None or snapshot.tree is None:
+        return loaded.name
+    place = PurePosixPath(snapshot.subdirectory or snapshot.remote or loaded.name)
+    return re.sub(r"(?i)(\.git|\.zip|(\.mlpack)?\.tar(\.\w+)?|\.t(gz|xz|zst|bz2))$", "", place.name) or loaded.name
 
 
 def resolve_request(request: RunRequest, listener: Listener) -> Resolved:
@@ -172,6 +177,7 @@ def _fetching(request: RunRequest, listener: Listener) -> Fetching:
         refresh=request.policy.refresh,
         keep_tree=request.keep_tree,
         unpack_limit=request.unpack_limit,
+        allowed_signers=request.allowed_signers or allowed_signers_by_default(),
         report=listener.sourcing,
         fetched=listener.fetched,
     )

@@ -83,6 +83,14 @@ class _RunCommand(click.Command):
 @click.option(
     "--unpack-limit", metavar="SIZE", help="The most that an archive or a repository may unpack to, such as `50GB`."
 )
+@click.option(
+    "--allowed-signers",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    envvar="MLPROJ_ALLOWED_SIGNERS",
+    show_envvar=True,
+    help="Run no archive but a pack signed by one of these ssh keys.",
+)
 @click.option("--python-strict", is_flag=True, help="Take the very Python version that an MLproject asks for, or none.")
 @click.option(
     "--allow-mount",
@@ -201,6 +209,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         revision=options["revision"],
         keep_tree=options["keep_tree"],
         unpack_limit=size_option(options["unpack_limit"], "--unpack-limit"),
+        allowed_signers=options["allowed_signers"],
         python_strict=options["python_strict"],
         allowed_mounts=options["allowed_mounts"],
         docker_arguments=options["docker_arguments"],

@@ -14,6 +14,7 @@ from mlproj.environments.environment import Environment, Policy, Report
 if TYPE_CHECKING:
     from mlproj.environments.inventory import BuiltEnvironment, Removal
     from mlproj.environments.kind import EnvironmentPlan, Kind, LockResult
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import EnvironmentSpec
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "problems",
     "prune",
     "remove",
+    "vendor",
 ]
 
 KINDS = {
@@ -86,6 +88,18 @@ def lock(
 def lock_path(spec: EnvironmentSpec, name: str | None, folder: Path) -> Path | None:
     """Where the lock of ``spec`` stands beside the manifest, there or not; ``None`` for a kind without locks."""
     return _kind(spec.kind).lock_path(name, folder.absolute())
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """The packages that ``spec`` comes to on ``targets``, for a project to carry with it, by its lock.
+
+    Without a fresh lock one is made, and handed back with them; the project is not touched. Files that are not kept in
+    the cache are put into ``into``. Raises as ``prepare``, and ``EnvironmentBuildError`` for a package that there is no
+    file of for one of ``targets``.
+    """
+    return _kind(spec.kind).vendor(spec, name, folder.absolute(), targets, into, report)
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from mlproj.locations import cache_folder
 if TYPE_CHECKING:
     from mlproj.environments.kind import EnvironmentPlan, LockResult
     from mlproj.environments.prefixes.resolution import Decision, Request
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import Conda, EnvironmentSpec
 
 
@@ -249,6 +250,28 @@ def lock_path(name: str | None, folder: Path) -> Path:
     from mlproj.environments.prefixes import lockfile
 
     return lockfile.lock_path(folder, name)
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """The lock, and the packages that it has for the platforms of ``targets``. Raises as ``environments.vendor``."""
+    from mlproj.environments.prefixes import lockfile, resolution, vendoring
+
+    cache = cache_folder()
+    try:
+        with scratch_folder(cache) as scratch:
+            request = resolution.read_request(
+                _wanted(spec), name, folder, policy=Policy(), cache=cache, scratch=scratch, report=report
+            )
+            fresh, notice = resolution.lock_for_others(request)
+            if fresh is not None:
+                return vendoring.vendor_packages(request, fresh, None, targets, into)
+            report(f"{notice}; one is made for it" if notice else "there is no lock: one is made for it")
+            document = resolution.make_lock(request, False, ())
+            return vendoring.vendor_packages(request, document, lockfile.dump_lock(document), targets, into)
+    except OSError as error:
+        raise builds.cache_error(cache, error) from error
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlproj.environments.images.engine import Engine
     from mlproj.environments.images.references import Image
     from mlproj.environments.kind import EnvironmentPlan, LockResult
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import Docker, EnvironmentSpec
 
 
@@ -182,6 +183,17 @@ def lock_path(name: str | None, folder: Path) -> Path:
 
     del name
     return folder / LOCK_NAME
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """Refuse it. Raises ``UsageError``."""
+    del spec, name, folder, targets, into, report
+    raise UsageError(
+        "the packages of a Docker environment are its image, which is not vendored",
+        hint="`mlproj build` makes an image of the project on it; `docker save` writes images to files.",
+    )
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

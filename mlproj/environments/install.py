@@ -23,6 +23,8 @@ from mlproj.environments.uv import (
     tool_failure,
     uv_executable,
 )
+from mlproj.environments.vendored import wheels_in
+from mlproj.errors import EnvironmentBuildError
 from mlproj.files import dump_json
 from mlproj.locations import home_folder
 from mlproj.processes.guarded import Guardian
@@ -135,6 +137,9 @@ def install_lock(request: Request, document: lockfile.Document, key: str, folder
         _finish(request, document, key, folder)
         return
     whole = lockfile.absolute_lock(document, request.folder)
+    if _install_vendored(request, whole, folder):
+        _finish(request, document, key, folder)
+        return
     credentials = {**credentials_in([dump_toml(document)]), **request.declared.credentials}
     log = ToolLog(request.scratch / "install.log")
     # uv takes a folder's wheel from its cache for as long as its pyproject.toml has not changed.
@@ -155,6 +160,33 @@ def install_lock(request: Request, document: lockfile.Document, key: str, folder
     if status != 0:
         raise tool_failure("the packages could not be installed", status, log, request.cache)
     _finish(request, document, key, folder)
+
+
+def _install_vendored(request: Request, whole: lockfile.Document, folder: Path) -> bool:
+    """Install from the wheels that the project carries with it and nothing else; gives whether that could be done.
+
+    They are for the machines that they were packed for. On another one the lock says where its files are.
+    """
+    place = wheels_in(request.folder)
+    if place is None:
+        return False
+    from mlproj.environments.wheels import with_vendored
+
+    locked, log = request.scratch / "pylock.vendored.toml", ToolLog(request.scratch / "vendored.log")
+    locked.write_text(lockfile.dump_lock(with_vendored(whole, place)), "utf-8")
+    request.report("installing what the project carries with it")
+    arguments = ["--offline", "--no-index", f"--find-links={place}"]
+    status = _sync(request, folder, locked, arguments, log)
+    if status == 0:
+        return True
+    if request.policy.offline:
+        failed = tool_failure(
+            "the packages that the project carries with it are not enough", status, log, request.cache
+        )
+        hint = f"{failed.hint}; `mlproj pack --vendor --platform … --python …` packs those for another machine"
+        raise EnvironmentBuildError(failed.message, hint=hint)
+    request.report("that is not all that this machine needs: the rest is fetched")
+    return False
 
 
 def _requirements(request: Request, whole: lockfile.Document) -> list[str] | None:
@@ -189,7 +221,10 @@ def _finish(request: Request, document: lockfile.Document, key: str, folder: Pat
         text = script.read_text("utf-8")
         script.write_text(text.replace(str(folder), str(final)), "utf-8")
     (folder / "pylock.toml").write_text(lockfile.dump_lock(document), "utf-8")
-    logs = [request.scratch / f"{name}.log" for name in ("interpreters", "resolve", "create", "ahead", "install")]
+    logs = [
+        request.scratch / f"{name}.log"
+        for name in ("interpreters", "resolve", "create", "ahead", "vendored", "install")
+    ]
     (folder / "build.log").write_bytes(b"".join(path.read_bytes() for path in logs if path.exists()))
     (folder / "projects").mkdir()
     record = {

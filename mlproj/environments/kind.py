@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mlproj.environments.environment import Environment, Policy, Report
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import EnvironmentSpec
 
 
@@ -95,6 +96,17 @@ class Kind(Protocol):
 
     def lock_path(self, name: str | None, folder: Path) -> Path | None:
         """Where the lock of the environment of this name is, or would be; ``None`` for a kind without locks."""
+
+    def vendor(
+        self,
+        spec: EnvironmentSpec,
+        name: str | None,
+        folder: Path,
+        targets: Sequence[Target],
+        into: Path,
+        report: Report,
+    ) -> Vendored:
+        """The packages that the environment comes to on ``targets``, as files, those not kept elsewhere in ``into``."""
 
     def problems(self, spec: EnvironmentSpec, folder: Path) -> Iterator[str]:
         """What is wrong with what is asked for, as far as the project's files alone can tell: no tool is asked."""

@@ -17,6 +17,7 @@ from mlproj.locations import cache_folder
 
 if TYPE_CHECKING:
     from mlproj.environments.kind import EnvironmentPlan, LockResult
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import EnvironmentSpec
 
 _PROBE = (
@@ -93,6 +94,14 @@ def lock(
 def lock_path(name: str | None, folder: Path) -> None:
     """None: what is already there cannot be locked."""
     del name, folder
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """Refuse it. Raises ``UsageError``."""
+    del spec, name, folder, targets, into, report
+    raise UsageError("a `system` environment is what is there already: there is nothing to vendor")
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ from mlproj.locations import cache_folder
 if TYPE_CHECKING:
     from mlproj.environments.kind import EnvironmentPlan, LockResult
     from mlproj.environments.resolution import Decision, Request
+    from mlproj.environments.vendored import Target, Vendored
     from mlproj.manifest.models import EnvironmentSpec, Virtualenv
 
 # An interpreter's variables that would have it look outside of its environment.
@@ -259,6 +260,29 @@ def lock_path(name: str | None, folder: Path) -> Path:
     from mlproj.environments import lockfile
 
     return lockfile.lock_path(folder, name)
+
+
+def vendor(
+    spec: EnvironmentSpec, name: str | None, folder: Path, targets: Sequence[Target], into: Path, report: Report
+) -> Vendored:
+    """The lock, and the wheels that it comes to on each of ``targets``. Raises as ``environments.vendor``."""
+    from mlproj.environments import lockfile, resolution, vendoring
+
+    del into  # wheels are kept in the cache
+    cache = cache_folder()
+    try:
+        with scratch_folder(cache) as scratch:
+            request = resolution.read_request(
+                _wanted(spec), name, folder, policy=Policy(), cache=cache, scratch=scratch, report=report
+            )
+            decision, notice = resolution.lock_in_hand(request)
+            if decision is not None:
+                return vendoring.vendor_wheels(request, decision.document, None, targets)
+            report(f"{notice}; one is made for it" if notice else "there is no lock: one is made for it")
+            document = resolution.make_lock(request, False, ())
+            return vendoring.vendor_wheels(request, document, lockfile.dump_lock(document), targets)
+    except OSError as error:
+        raise builds.cache_error(cache, error) from error
 
 
 def problems(spec: EnvironmentSpec, folder: Path) -> Iterator[str]:

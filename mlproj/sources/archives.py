@@ -160,6 +160,7 @@ def _unpacked(stream: IO[bytes], digest: str, address: _Address, subdirectory: s
     scratch = claim_tree(fetching.cache, f"unpacking {digest}")
     try:
         top = unpack(stream, scratch.folder, limits)
+        _check_pack(top, address, fetching)
         if not (top / subdirectory).is_dir():
             hint = None
             if top != scratch.folder and (scratch.folder / subdirectory).is_dir():
@@ -177,6 +178,16 @@ def _unpacked(stream: IO[bytes], digest: str, address: _Address, subdirectory: s
         raise SourceError(f"`{address.shown}` cannot be used: {error.message}", hint=error.hint) from None
     finally:
         release_tree(scratch)
+
+
+def _check_pack(top: Path, address: _Address, fetching: Fetching) -> None:
+    """Compare a pack with its list of digests; what is no pack has none, unless it says that it is one."""
+    from mlproj.sources.seal import ENDING, check_seal, is_sealed
+
+    says_so = urlsplit(address.place).path if address.is_url else address.place
+    if fetching.allowed_signers is not None or is_sealed(top) or says_so.lower().endswith(ENDING):
+        fetching.report("checking its digests")
+        check_seal(top, fetching.allowed_signers)
 
 
 def _reason(error: OSError, address: _Address, fetching: Fetching) -> str:

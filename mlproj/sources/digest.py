@@ -52,7 +52,7 @@ def digest_of_folder(folder: Path, outputs: Sequence[str] = ()) -> tuple[str, tu
 
 
 def source_files(folder: Path, outputs: Sequence[str] = ()) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every file that is part of a folder's identity, with its relative name, in the order of the names."""
+    """Every file of a folder that is neither ignored nor one of ``outputs``, with its relative name, in their order."""
     return _files(str(folder), _matcher(outputs))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,22 @@ def test_it_is_listed_and_removed(mlproj, record, example):
     listed = json.loads(mlproj("envs", "list", "--json").stdout)
     assert next(each for each in listed if each["key"] == made["environment"]["key"])["kind"] == "conda"
     assert mlproj("envs", "remove", made["environment"]["key"][:12]).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_vendored_pack_of_it_runs_without_a_network(mlproj, example, tmp_path):
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode != 0:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no network namespace can be made here")
+    pack = tmp_path / "penguins.mlpack.tar.zst"
+    packed = mlproj("pack", example("conda-penguins"), "--vendor", "-o", pack)
+    assert packed.returncode == 0, packed.stderr
+    # Another machine: nothing is cached, and the channel is nowhere.
+    (tmp_path / "condarc").write_text("channel_alias: file:///nowhere\n")
+    there = {"MLPROJ_HOME": str(tmp_path / "there"), "MLPROJ_CACHE": str(tmp_path / "cache")}
+    there |= {"UV_CACHE_DIR": str(tmp_path / "uv"), "UV_FIND_LINKS": ""}
+    argv = ["unshare", "--net", sys.executable, "-m", "mlproj", "run", pack, "--locked", "-P", "depth=4"]
+
+    ran = subprocess.run(argv, env={**os.environ, **there}, capture_output=True, text=True, timeout=120)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("  accuracy 0.9")

@@ -74,6 +74,14 @@ def test_an_example_s_readme(console, name, request, tmp_path):
         follow(console, without_progress(block), form_only=True)
 
 
+def test_the_page_on_packs(console):
+    shutil.copytree(EXAMPLES / "hello-params", console.folder / "example-projects" / "hello-params")
+    found = [each for each in blocks((REPOSITORY / "docs" / "packaging.md").read_text()) if each.language == "console"]
+    assert found
+    for block in found:
+        follow(console, block, form_only=True)
+
+
 README = (REPOSITORY / "README.md").read_text()
 
 

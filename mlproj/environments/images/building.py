@@ -65,28 +65,42 @@ def build_image(engine: Engine, recipe: Recipe, cache: Path, scratch: Path, repo
 
 
 def _build_by_api(engine: Engine, recipe: Recipe, stream: IO[bytes], log: ToolLog, cache: Path, report: Report) -> None:
+    parameters = {
+        "t": recipe.tag,
+        "dockerfile": recipe.context.dockerfile,
+        "buildargs": json.dumps(_arguments(engine.client, recipe)),
+        "labels": json.dumps({KEY_LABEL: recipe.key}),
+        "target": recipe.target,
+        "platform": recipe.platform,
+    }
+    send_build(engine, stream, parameters, log, cache, report)
+
+
+def send_build(
+    engine: Engine, stream: IO[bytes], parameters: Mapping[str, Any], log: ToolLog, cache: Path, report: Report
+) -> None:
+    """Have the engine build the tar of a context, telling each step; ``parameters`` are those of its API's ``/build``.
+
+    The image gets its name when all of it is there. Raises ``EnvironmentBuildError`` with the last lines of a build
+    that fails.
+    """
     from docker.errors import APIError
 
     client = engine.client
     headers = {"Content-Type": "application/x-tar"}
     client._set_auth_headers(headers)
-    parameters = {
-        "t": recipe.tag,
-        "dockerfile": recipe.context.dockerfile,
-        "rm": True,
-        "forcerm": True,
-        "buildargs": json.dumps(_arguments(client, recipe)),
-        "labels": json.dumps({KEY_LABEL: recipe.key}),
-        "target": recipe.target,
-        "platform": recipe.platform,
-        "version": "2" if has_buildkit(engine) else "1",
-    }
+    version = {"rm": True, "forcerm": True, "version": "2" if has_buildkit(engine) else "1"}
     try:
         with engine_errors_but_refusals(engine.address), log.path.open("a", encoding="utf-8") as lines:
             told = _Telling(lines, log.last_lines, report)
             # The library's own `build` knows no version 2, which is BuildKit.
             answer = client._post(
-                client._url("/build"), data=stream, params=parameters, headers=headers, stream=True, timeout=None
+                client._url("/build"),
+                data=stream,
+                params={**version, **parameters},
+                headers=headers,
+                stream=True,
+                timeout=None,
             )
             client._raise_for_status(answer)
             for message in client._stream_helper(answer, decode=True):

@@ -50,7 +50,7 @@ def read_context(folder: Path, dockerfile: Path, sources: Sequence[str] | None) 
         return Context(folder, (), _name_inside(folder, dockerfile))
     from docker.utils.build import PatternMatcher
 
-    matcher = PatternMatcher(_ignored(folder, dockerfile))
+    matcher = PatternMatcher(ignored_patterns(folder, dockerfile))
     wanted = None if sources is None else _with_links(folder, [_parts(source) for source in sources])
     # The library takes in `.dockerignore` whatever that says, since it has the engine read it.
     matcher.patterns.pop()
@@ -86,7 +86,8 @@ def _taken_in_again(matcher: Any, path: str) -> bool:
     return any(each.exclusion and each.cleaned_pattern.startswith(path) for each in matcher.patterns)
 
 
-def _ignored(folder: Path, dockerfile: Path) -> list[str]:
+def ignored_patterns(folder: Path, dockerfile: Path) -> list[str]:
+    """The patterns of the ``.dockerignore`` that a build has. Raises ``UsageError`` when it cannot be read."""
     # A Dockerfile's own list goes before the context's, as BuildKit has it.
     for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), folder / ".dockerignore"):
         try:

@@ -7,6 +7,7 @@ what is there is what the digest says, whichever channel it came from and whatev
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from mlproj.environments.environment import Report
 from mlproj.environments.prefixes.channels import Channels
@@ -27,6 +29,7 @@ from mlproj.environments.prefixes.contents import (
 from mlproj.environments.prefixes.lockfile import Locked
 from mlproj.environments.prefixes.solving import wait_for_result
 from mlproj.errors import EnvironmentBuildError
+from mlproj.files import CHUNK
 from mlproj.text import one_line, plural, printable
 
 if TYPE_CHECKING:
@@ -47,6 +50,8 @@ class Shelf:
     client: Client
     offline: bool
     report: Report
+    vendored: Path | None = None
+    """Where the project carries packages with it, which are taken from there instead of their channels."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,11 @@ class Unpacked:
 def fetch_packages(packages: Sequence[Locked], shelf: Shelf) -> list[Unpacked]:
     """The unpacked packages, each the one of its digest. Raises ``EnvironmentBuildError``."""
     if shelf.offline:
-        missing = [each.name for each in packages if not _is_local(each) and not _record(shelf, each).is_file()]
+        missing = [
+            each.name
+            for each in packages
+            if not _is_local(each) and _at_hand(each, shelf) is None and not _record(shelf, each).is_file()
+        ]
         if missing:
             raise EnvironmentBuildError(
                 f"`--offline`: not in the cache: {', '.join(map(one_line, sorted(missing)))}",
@@ -85,6 +94,62 @@ def pinned(packages: Sequence[Locked], lacking: Sequence[Locked], shelf: Shelf) 
 
 def _is_local(package: Locked) -> bool:
     return package.url.startswith("file://")
+
+
+def vendored_name(package: Locked) -> str:
+    """What a package's file is called among those that a project carries with it: by its platform, as in a channel."""
+    subdir = package.url.rstrip("/").split("/")[-2:-1] or ["noarch"]
+    return f"{subdir[0]}/{package.file_name}"
+
+
+def _at_hand(package: Locked, shelf: Shelf) -> Path | None:
+    path = None if shelf.vendored is None else shelf.vendored / vendored_name(package)
+    return path if path is not None and path.is_file() else None
+
+
+def fetch_archives(packages: Sequence[Locked], shelf: Shelf, into: Path) -> dict[str, Path]:
+    """The packages' files as their channels have them, each the one of its digest, by ``vendored_name``.
+
+    Raises ``EnvironmentBuildError``.
+    """
+
+    async def one(package: Locked, turns: asyncio.Semaphore) -> None:
+        path = into / vendored_name(package)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        async with turns:
+            if _is_local(package):
+                await asyncio.to_thread(shutil.copyfile, _local_path(package), path)
+            else:
+                await _download(package, path, shelf)
+        digest = "sha256" if package.sha256 is not None else "md5"
+        with path.open("rb") as stream:
+            found = await asyncio.to_thread(_digest_of, stream, digest)
+        if found != (package.sha256 or package.md5 or "").lower():
+            raise _failed(shelf, f"{package.url}: its {digest} is {found}, which is not the one in the lock")
+
+    async def every() -> None:
+        turns = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(one(each, turns) for each in packages))
+
+    shelf.report(f"fetching {plural(len(packages), 'package')}")
+    try:
+        wait_for_result(every())
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _failed(shelf, str(error)) from None
+    return {name: into / name for name in sorted({vendored_name(each) for each in packages})}
+
+
+def _digest_of(stream: BinaryIO, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _local_path(package: Locked) -> Path:
+    return Path(unquote(urlsplit(package.url).path))
 
 
 def _key(package: Locked) -> str | None:
@@ -133,7 +198,7 @@ def _kept(package: Locked, shelf: Shelf) -> Unpacked | None:
             return None
     except (EnvironmentBuildError, ValueError, KeyError, TypeError):
         pass
-    if shelf.offline and not _is_local(package):
+    if shelf.offline and not _is_local(package) and _at_hand(package, shelf) is None:
         raise EnvironmentBuildError(
             f"`--offline`: the files of {one_line(package.name)} in the cache are not what they were",
             hint="it is fetched anew by the same command without `--offline`",
@@ -152,7 +217,9 @@ async def _fetch(package: Locked, shelf: Shelf) -> Unpacked:
     finished = work / "finished"
     finished.mkdir(parents=True)
     try:
-        if _is_local(package):
+        if (vendored := _at_hand(package, shelf)) is not None:
+            url = vendored.as_uri()
+        elif _is_local(package):
             url = package.url
         else:
             await _download(package, archive, shelf)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mlproj.environments import lockfile as pylock
 from mlproj.environments.conda_on_pypi import NAMES_ON_PYPI
@@ -16,6 +17,7 @@ from mlproj.environments.prefixes.lockfile import Locked
 from mlproj.environments.requirements import Declared as PipPart
 from mlproj.environments.requirements import normalised_name, package_name
 from mlproj.environments.uv import ToolLog, reporting_downloads, run_uv, tool_failure
+from mlproj.environments.vendored import wheels_in
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line, plural, printable
 
@@ -199,11 +201,18 @@ def install_pip(
     # By name first, since that is how uv has found them in its cache; an index may be out of reach, or have other
     # files by now: the lock says where its own are.
     by_name = [plain if "git+" not in whole else whole for plain, whole in lines]
-    for attempt in (by_name, [whole for _, whole in lines]):
+    attempts: list[tuple[list[str], list[str]]] = [([], by_name), ([], [whole for _, whole in lines])]
+    if (place := wheels_in(folder)) is not None:
+        # Those that the project carries with it, and nothing else where those are enough.
+        attempts.insert(
+            0, (["--offline"], [_carried(each, place) or whole for each, (_, whole) in zip(packages, lines)])
+        )
+    for arguments, attempt in attempts:
         listing = scratch / "pip-part.txt"
         text = "".join(f"{line}\n" for line in [*part.index_options, *attempt])
         listing.write_text(with_credentials(text, credentials), "utf-8")
-        status = _install(prefix, ["--no-deps", f"--requirements={listing}"], folder, env, log, report) if lines else 0
+        arguments = [*arguments, "--no-deps", f"--requirements={listing}"]
+        status = _install(prefix, arguments, folder, env, log, report) if lines else 0
         if status == 0 or any("Failed to build" in line for line in log.last_lines):
             break
     if status == 0 and own:
@@ -215,6 +224,13 @@ def install_pip(
     if status != 0:
         raise tool_failure("the pip part could not be installed", status, log, cache)
     _refuse_conflicts(packages, prefix, folder, scratch, env)
+
+
+def _carried(package: Locked, place: Path) -> str | None:
+    path = place / unquote(package.file_name)
+    if not path.is_file() or package.sha256 is None:
+        return None
+    return f"{package.name} @ {path.as_uri()} --hash=sha256:{package.sha256}"
 
 
 def _install(

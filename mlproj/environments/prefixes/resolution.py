@@ -29,6 +29,7 @@ from mlproj.environments.recall import file_digest, listing_digest
 from mlproj.environments.requirements import Declared as PipPart
 from mlproj.environments.requirements import normalised_name
 from mlproj.environments.settings import settings_digest, uv_variables
+from mlproj.environments.vendored import conda_in
 from mlproj.errors import EnvironmentBuildError, LockError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.text import one_line, plural
@@ -68,7 +69,8 @@ class Request:
     def shelf(self) -> Shelf:
         """Where conda's packages are kept, and what they are fetched with."""
         folder = self.cache / "conda" / "packages"
-        return Shelf(folder, self.scratch, self.channels, self.client, self.policy.offline, self.report)
+        vendored = conda_in(self.folder)
+        return Shelf(folder, self.scratch, self.channels, self.client, self.policy.offline, self.report, vendored)
 
     @cached_property
     def pip_digests(self) -> dict[str, str]:
@@ -152,15 +154,29 @@ def lock_in_hand(request: Request) -> tuple[Decision | None, str | None]:
         return None, lock_policy.without_lock(path, request.lock_problem, policy)
     if policy.frozen:
         return _decision_of_lock(request, request.lock, None, fresh=False), None
-    reasons = lockfile.staleness(request.lock, request.declared, request.pip_digests, request.scratch)
-    if not reasons and request.platform in lockfile.platforms(request.lock):
-        there = lockfile.packages_for(request.lock, request.platform, request.declared.categories)
-        reasons = lockfile.missing(there, request.declared, request.platform)
+    reasons = _staleness(request, request.lock)
     foreign = lockfile.is_from_elsewhere(request.lock)
     if not reasons:
         notice = f"{path.name} was not written by mlproj: it is of what is declared" if foreign else None
         return _decision_of_lock(request, request.lock, notice, fresh=True), None
     return None, lock_policy.with_stale_lock(path, reasons, policy)
+
+
+def _staleness(request: Request, lock: Document) -> list[str]:
+    reasons = lockfile.staleness(lock, request.declared, request.pip_digests, request.scratch)
+    if not reasons and request.platform in lockfile.platforms(lock):
+        there = lockfile.packages_for(lock, request.platform, request.declared.categories)
+        reasons = lockfile.missing(there, request.declared, request.platform)
+    return reasons
+
+
+def lock_for_others(request: Request) -> tuple[Document | None, str | None]:
+    """The project's lock, whichever machines it is for, unless it is stale or not there; then why, if it is there."""
+    path = request.lock_path
+    if request.lock is None or request.lock_problem is not None:
+        return None, lock_policy.without_lock(path, request.lock_problem, request.policy)
+    reasons = _staleness(request, request.lock)
+    return (request.lock, None) if not reasons else (None, lock_policy.with_stale_lock(path, reasons, request.policy))
 
 
 def _decision_of_lock(request: Request, lock: Document, notice: str | None, *, fresh: bool) -> Decision:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlproj.sources.git.remotes import remote_without_credentials
 from mlproj.sources.git.variables import REDIRECTING
@@ -117,6 +117,41 @@ def commit_facts(folder: Path) -> CommitFacts:
         return CommitFacts()
     tree, time, author = (*told.split(" ", 2), "", "", "")[:3]
     return CommitFacts(author or None, int(time) if time.isdigit() else None, tree or None)
+
+
+def tracked_files(folder: Path) -> list[str]:
+    """The names, within ``folder``, of the files that git tracks there, those of submodules included.
+
+    Raises ``GitRefusal``.
+    """
+    return _listed(folder, ["--cached", "--recurse-submodules"])
+
+
+def untracked_files(folder: Path) -> list[str]:
+    """The names, within ``folder``, of the files that git neither tracks nor ignores. Raises ``GitRefusal``."""
+    return _listed(folder, ["--others", "--exclude-standard"])
+
+
+def not_exported(folder: Path, names: Sequence[str]) -> set[str]:
+    """Those of ``names`` within ``folder`` that ``git archive`` leaves out: ``export-ignore`` in ``.gitattributes``.
+
+    Raises ``GitRefusal``.
+    """
+    above = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents[:-1]}
+    asked = "\0".join([*names, *sorted(above)]).encode("utf-8", "surrogateescape")
+    call = [*_SAFE, "check-attr", "-z", "--stdin", "export-ignore"]
+    told = _git(folder, call, stdin=asked + b"\0").decode("utf-8", "surrogateescape").split("\0")
+    # Three words each: the name, the attribute, and `set` where it has it.
+    left = {name for name, value in zip(told[::3], told[2::3]) if value == "set"}
+    return {
+        name for name in names if name in left or any(each.as_posix() in left for each in PurePosixPath(name).parents)
+    }
+
+
+def _listed(folder: Path, which: Sequence[str]) -> list[str]:
+    call = [*_SAFE, *_settings(folder).neutralised, "ls-files", "-z", *which, "--", "."]
+    names = _git(folder, call).decode("utf-8", "surrogateescape").split("\0")
+    return sorted({name for name in names if name})
 
 
 @dataclass(frozen=True)

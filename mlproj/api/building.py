@@ -1,0 +1,230 @@
+"""Making an image of a project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlproj import environments
+from mlproj.api.checked import CheckedManifest
+from mlproj.api.packing import name_of, outputs_of, source_to_package, version_of
+from mlproj.api.projects import release
+from mlproj.api.request import Listener
+from mlproj.environments.environment import Policy, own_python
+from mlproj.environments.images.engine import Engine, connect
+from mlproj.environments.interpreters import satisfies
+from mlproj.environments.scratch import scratch_folder
+from mlproj.errors import PackagingError, UsageError
+from mlproj.locations import cache_folder
+from mlproj.manifest.entry_points import choose_entry_point
+from mlproj.manifest.image_names import is_image_name
+from mlproj.manifest.models import Docker, EnvironmentSpec
+from mlproj.packaging import image
+from mlproj.packaging.base_image import BaseImage, base_image
+from mlproj.packaging.contents import image_contents, listed, read_contents
+from mlproj.packaging.entries import Entry
+from mlproj.packaging.own_wheels import own_wheels
+from mlproj.packaging.vendoring import VendoredPackages, vendored_packages
+from mlproj.sources import Snapshot
+from mlproj.text import one_line
+
+_PROJECT_AT = "/project"
+_SECRET_NAME = re.compile(r"(?i)secret|token|passw|credential|api_?key|private_?key")
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """A project to make an image of, and how.
+
+    ``tag`` is the image's reference, ``entry_point`` what it runs when nothing else is asked for, ``base`` the image to
+    build on, ``platform`` as docker has it (``linux/arm64``). Without ``cache`` the engine does every step again.
+    """
+
+    project: str
+    tag: str
+    revision: str | None = None
+    entry_point: str | None = None
+    base: str | None = None
+    platform: str | None = None
+    push: bool = False
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An image that was made: its reference, its id on the engine, and its digest where it was pushed to."""
+
+    reference: str
+    id: str
+    digest: str | None = None
+
+
+def build_image(request: BuildRequest, listener: Listener) -> BuiltImage:
+    """Make an image of a project, by the engine that the caller's docker command would use.
+
+    Raises ``UsageError`` for what cannot be as asked, ``EnvironmentBuildError`` when the engine or a package is not to
+    be had or a step fails, ``PackagingError``.
+    """
+    if not is_image_name(request.tag) or "@" in request.tag or request.tag.startswith("sha256:"):
+        raise UsageError(f"`{one_line(request.tag)}` is no name for an image", hint="It is named so: `wine:1.2`.")
+    if request.base is not None and not is_image_name(request.base):
+        raise UsageError(f"`{one_line(request.base)}` is no image to build on")
+    snapshot, loaded = source_to_package(request.project, request.revision, listener)
+    cache = cache_folder()
+    try:
+        with scratch_folder(cache) as scratch:
+            engine = connect()
+            recipe = _recipe(request, snapshot, loaded, engine, cache, scratch, listener)
+            identifier = image.build(engine, recipe, cache, scratch, listener.progress)
+            digest = image.push(engine, request.tag, listener.progress) if request.push else None
+            return BuiltImage(request.tag, identifier, digest)
+    except OSError as error:
+        raise PackagingError(f"the image could not be made: {one_line(error)}") from None
+    finally:
+        release(snapshot)
+
+
+def _recipe(
+    request: BuildRequest,
+    snapshot: Snapshot,
+    loaded: CheckedManifest,
+    engine: Engine,
+    cache: Path,
+    scratch: Path,
+    listener: Listener,
+) -> image.ImageRecipe:
+    entry_point = _entry_point(request, loaded)
+    contents = image_contents(read_contents(snapshot, outputs_of(loaded)), snapshot.folder)
+    for notice in (*snapshot.notes, *contents.notices):
+        listener.notice(notice)
+    if contents.secrets:
+        told = listed(contents.secrets)
+        listener.notice(f"not put into the image, being called as secrets are (a `!` in .dockerignore does): {told}")
+    entry_points = loaded.manifest.entry_points
+    spec = loaded.manifest.environment_of(entry_points[entry_point or next(iter(entry_points))])
+    docker = spec.docker
+    reference = _base_reference(request, spec, snapshot.folder, listener)
+    base = base_image(engine, reference, request.platform, listener.progress)
+    wanted = [] if docker is not None else _environments(loaded, listener)
+    _refuse_python(wanted, base)
+    own = own_wheels(base.target, cache, scratch, listener.progress)
+    source, environment = list(contents.entries), list[Entry]()
+    if wanted:
+        vendored = vendored_packages(wanted, snapshot.folder, [base.target], scratch / "vendored", listener.progress)
+        for notice in vendored.notices:
+            listener.notice(notice)
+        source, environment = _parts(source, vendored)
+        environment.append(image.environments_entry(wanted))
+    return image.ImageRecipe(
+        reference=request.tag,
+        base=base,
+        project_at=_PROJECT_AT if docker is None else docker.project_at,
+        entry_point=entry_point,
+        kind=None if docker is None else "system",
+        own=own,
+        environment=environment,
+        source=source,
+        variables={} if docker is None else _variables(docker, listener),
+        labels=_labels(loaded, snapshot, base),
+        platform=request.platform,
+        cache=request.cache,
+    )
+
+
+def _entry_point(request: BuildRequest, loaded: CheckedManifest) -> str | None:
+    """The entry point that the image runs, where one is asked for or there is one that would be run anyway."""
+    if request.entry_point is not None:
+        return choose_entry_point(loaded.manifest, loaded.path, request.entry_point)[0]
+    try:
+        return choose_entry_point(loaded.manifest, loaded.path, None)[0]
+    except UsageError:
+        return None  # `docker run IMAGE -e NAME` says which
+
+
+def _environments(loaded: CheckedManifest, listener: Listener) -> list[tuple[str | None, EnvironmentSpec]]:
+    """The environments of the project's entry points that are built into the image."""
+    found: dict[str | None, EnvironmentSpec] = {}
+    for name, entry_point in loaded.manifest.entry_points.items():
+        declared = entry_point.environment if entry_point.environment is not None else loaded.manifest.environment
+        spec = loaded.manifest.environment_of(entry_point)
+        if isinstance(entry_point.environment, EnvironmentSpec) and spec.kind != "system":
+            raise UsageError(
+                f"the entry point `{one_line(name)}` has an environment of its own, which has no lock",
+                hint="Give it a name under `environments`, and let the entry point refer to it.",
+            )
+        if spec.docker is not None:
+            listener.notice(f"the entry point `{one_line(name)}` runs in a container, and not in this image")
+        elif spec.kind != "system":
+            found[declared if isinstance(declared, str) else None] = spec
+    return sorted(found.items(), key=lambda each: each[0] or "")
+
+
+def _base_reference(request: BuildRequest, spec: EnvironmentSpec, folder: Path, listener: Listener) -> str:
+    if spec.docker is not None:
+        if request.base is not None:
+            raise UsageError("--base: the project declares a Docker environment, whose image is built on")
+        prepared = environments.prepare(spec, None, folder, Policy(), listener.progress)
+        if prepared.held is not None:
+            prepared.held.release()
+        assert prepared.image is not None
+        return prepared.image
+    if request.base is not None:
+        return request.base
+    version = own_python()[1]
+    if spec.virtualenv is not None:
+        version = environments.plan(spec, None, folder, Policy()).python or version
+    return f"python:{'.'.join(version.split('.')[:2])}-slim"
+
+
+def _refuse_python(wanted: list[tuple[str | None, EnvironmentSpec]], base: BaseImage) -> None:
+    for _, spec in wanted:
+        asked = spec.virtualenv.python if spec.virtualenv is not None else None
+        version = base.target.python or ""
+        if asked is not None and satisfies(version, asked) is False:
+            shown = one_line(base.image.reference)
+            raise UsageError(
+                f"the project needs Python {one_line(asked)}, and the image `{shown}` has {version}",
+                hint="`--base` names another image: `--base python:X.Y-slim`.",
+            )
+
+
+def _parts(source: list[Entry], vendored: VendoredPackages) -> tuple[list[Entry], list[Entry]]:
+    """The project's files with the locks that were made, and what of them decides the environments, with packages."""
+    made = {entry.name: entry for entry in vendored.entries if entry.name in vendored.locks}
+    source = [entry for entry in source if entry.name not in made] + list(made.values())
+    deciding = vendored.locks | vendored.declared_in
+    environment = [entry for entry in source if vendored.installs_project or entry.name in deciding]
+    return source, environment + [entry for entry in vendored.entries if entry.name not in made]
+
+
+def _variables(docker: Docker, listener: Listener) -> dict[str, str]:
+    """The variables that the manifest sets; those that it takes from the caller are given by ``docker run -e``."""
+    pairs = {each[0]: each[1] for each in docker.environment if not isinstance(each, str)}
+    if secret := sorted(name for name in pairs if _SECRET_NAME.search(name)):
+        listener.notice(f"not put into the image, being called as secrets are: {', '.join(map(one_line, secret))}")
+    taken = [each for each in docker.environment if isinstance(each, str)]
+    if taken:
+        listener.notice(f"to be given by `docker run -e`: {', '.join(map(one_line, taken))}")
+    return {name: value for name, value in pairs.items() if name not in secret}
+
+
+def _labels(loaded: CheckedManifest, snapshot: Snapshot, base: BaseImage) -> Mapping[str, str]:
+    """The annotations of the OCI image specification (annotations.md), and what a project's image is known by."""
+    remote = snapshot.remote if snapshot.kind == "git" else None
+    if remote is not None and remote.startswith(("/", ".", "file:")):
+        remote = None
+    revision = None
+    if snapshot.commit is not None:
+        revision = snapshot.commit + ("-dirty" if snapshot.dirty else "")
+    found = {
+        "title": name_of(loaded, snapshot),
+        "description": loaded.manifest.description,
+        "version": version_of(snapshot.folder),
+        "source": remote,
+        "revision": revision,
+        "base.name": base.image.reference,
+        "base.digest": base.image.digest,
+    }
+    return {f"org.opencontainers.image.{key}": value for key, value in found.items() if value}

@@ -1,0 +1,137 @@
+"""Packing a project, and looking at a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folder
+from mlproj.api.projects import release
+from mlproj.api.request import Listener
+from mlproj.environments.scratch import scratch_folder
+from mlproj.environments.vendored import Target
+from mlproj.errors import UsageError
+from mlproj.locations import cache_folder
+from mlproj.packaging.contents import PACKS, listed, read_contents
+from mlproj.packaging.pack import Pack, Written, write_pack
+from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
+from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
+from mlproj.sources.fetching import allowed_signers_by_default
+from mlproj.text import one_line
+from mlproj.toml import parse_toml
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """A project to pack, and how: ``output`` is a file or a folder, ``key`` an ssh key to sign with.
+
+    ``targets`` are the machines to vendor packages for, if any are to be.
+    """
+
+    project: str = "."
+    revision: str | None = None
+    output: Path | None = None
+    key: Path | None = None
+    targets: Sequence[Target] = ()
+
+
+@dataclass(frozen=True)
+class VerifiedPack:
+    """A pack that is as it was packed: what it says of itself, and who signed it, where that was asked for."""
+
+    about: dict[str, Any] = field(default_factory=dict)
+    signer: str | None = None
+
+
+def pack_project(request: PackRequest, listener: Listener) -> Written:
+    """Write the pack of a project.
+
+    Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``.
+    """
+    snapshot, loaded = source_to_package(request.project, request.revision, listener)
+    cache = cache_folder()
+    try:
+        with scratch_folder(cache) as scratch:
+            contents = read_contents(snapshot, outputs_of(loaded))
+            for notice in (*snapshot.notes, *contents.notices):
+                listener.notice(notice)
+            if contents.secrets:
+                listener.notice(f"what looks like secrets is in it: {listed(contents.secrets)}")
+            entries, vendored = list(contents.entries), {}
+            if request.targets:
+                wanted = environments_to_vendor(loaded.manifest)
+                found = vendored_packages(
+                    wanted, snapshot.folder, request.targets, scratch / "vendored", listener.progress
+                )
+                for notice in found.notices:
+                    listener.notice(notice)
+                replaced = {entry.name for entry in found.entries}
+                entries = [entry for entry in entries if entry.name not in replaced] + list(found.entries)
+                vendored = dict(found.targets)
+            pack = Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, entries, vendored)
+            return write_pack(pack, request.output, request.key, listener.progress)
+    except OSError as error:
+        raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
+    finally:
+        release(snapshot)
+
+
+def source_to_package(project: str, revision: str | None, listener: Listener) -> tuple[Snapshot, CheckedManifest]:
+    """The source of a project as it is now, which the caller has to release, and its manifest.
+
+    What runs leave, and packs made before, do not belong to it.
+    """
+    fetching = Fetching(revision, report=listener.sourcing, fetched=listener.fetched)
+    if is_folder_as_it_is(project, fetching):
+        loaded = checked_manifest(manifest_folder(project), cache_folder())
+        return take_snapshot(project, [*outputs_of(loaded), PACKS], fetching), loaded
+    snapshot = take_snapshot(project, (), fetching)
+    try:
+        return snapshot, checked_manifest(snapshot.folder, cache_folder())
+    except BaseException:
+        release(snapshot)
+        raise
+
+
+def outputs_of(loaded: CheckedManifest) -> Sequence[str]:
+    """The places in a project that its runs leave something in."""
+    entry_points = loaded.manifest.entry_points.values()
+    return sorted({output.path for entry_point in entry_points for output in entry_point.outputs.values()})
+
+
+def name_of(loaded: CheckedManifest, snapshot: Snapshot) -> str:
+    """The project's name, as a run of it would have it."""
+    from mlproj.api.resolution import project_name
+
+    return project_name(loaded, snapshot)
+
+
+def version_of(folder: Path) -> str | None:
+    """The version that a project's pyproject.toml declares."""
+    try:
+        table = parse_toml((folder / "pyproject.toml").read_text("utf-8")).get("project")
+    except (OSError, ValueError):
+        return None
+    version = table.get("version") if isinstance(table, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def verify_pack(file: str, allowed_signers: Path | None, listener: Listener) -> VerifiedPack:
+    """Compare a pack with the digests that it holds, and, with ``allowed_signers``, its signature with those.
+
+    Raises ``SourceError`` naming what is wrong, ``UsageError`` for what is no pack.
+    """
+    from mlproj.sources.seal import about_pack, check_seal, is_sealed
+
+    allowed_signers = allowed_signers or allowed_signers_by_default()
+    fetching = Fetching(report=listener.sourcing, fetched=listener.fetched, allowed_signers=allowed_signers)
+    snapshot = take_snapshot(file, (), fetching)
+    try:
+        if snapshot.kind != "archive" or not is_sealed(snapshot.folder):
+            raise UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
+        signer = check_seal(snapshot.folder, allowed_signers) if allowed_signers is not None else None
+        return VerifiedPack(about_pack(snapshot.folder), signer)
+    finally:
+        release(snapshot)
