@@ -125,7 +125,8 @@ def test_envs(fruit: Path, cli: Any) -> None:
         assert lines[1].startswith(one["key"][:12])
     for number in range(40):  # of runs whose fetched trees are gone
         Path(one["folder"], "projects", f"{number:016}").write_text(f"/gone/tree-{number}")
-    assert f"{fruit}, 40 more\n" in cli("envs").out
+    # Older versions of rich fill up the last column with blanks.
+    assert any(line.rstrip().endswith(f"{fruit}, 40 more") for line in cli("envs").out.splitlines())
     assert len(cli("envs", "--json").json[0]["projects"]) == 41
     assert cli("envs", "path", one["key"][:6]).out == f"{one['folder']}\n"
     assert Path(one["folder"], "bin", "python").exists() or any(Path(one["folder"]).rglob("bin/python"))
