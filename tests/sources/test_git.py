@@ -10,7 +10,7 @@ import pytest
 
 from mlproj.sources import take_snapshot
 from mlproj.sources.git.remotes import remote_without_credentials
-from mlproj.sources.git.working_tree import LARGEST_UNTRACKED_FILE, commit_author
+from mlproj.sources.git.working_tree import LARGEST_UNTRACKED_FILE, commit_facts
 
 
 def git(folder: Path, *arguments: str | Path, **variables: str) -> str:
@@ -52,7 +52,9 @@ def test_a_clean_tree_is_its_commit(repository: Path) -> None:
     assert snapshot.commit == git(repository, "rev-parse", "HEAD")
     assert (snapshot.kind, snapshot.branch, snapshot.dirty, snapshot.patch) == ("git", "main", False, b"")
     assert snapshot.remote == "https://example.org/wine.git"
-    assert commit_author(repository) == "Ada <ada@example.org>"
+    assert commit_facts(repository).author == "Ada <ada@example.org>"
+    assert commit_facts(repository).committed_at == int(git(repository, "log", "-1", "--format=%ct"))
+    assert commit_facts(repository).tree == git(repository, "rev-parse", "HEAD^{tree}")
 
 
 def test_a_file_of_the_project_stands_for_its_folder(repository: Path) -> None:
@@ -194,7 +196,7 @@ def test_nothing_that_a_repository_configures_is_executed(repository: Path, tmp_
     (repository / "untracked.py").write_text("new\n")
     os.utime(repository / ".gitignore")
     snapshot = take_snapshot(str(repository))
-    commit_author(repository)
+    commit_facts(repository)
     assert snapshot.dirty
     assert b"changed" in snapshot.patch
     assert b"untracked.py" in snapshot.patch

@@ -271,10 +271,10 @@ def test_a_bare_repository_within_the_tree_is_not_worked_in(
 ) -> None:
     # A folder that looks like a repository: git called in it would read its configuration.
     commit(repo, {"sub/HEAD": "ref: refs/heads/main\n", "sub/config": f"[core]\n\tfsmonitor = {evil}\n\tbare = true\n", "sub/objects/x": "", "sub/refs/x": ""})  # fmt: skip
-    from mlproj.sources.git.working_tree import commit_author
+    from mlproj.sources.git.working_tree import commit_facts
 
     snapshot = git_fetch(f"file://{repo}#sub")
-    commit_author(snapshot.folder)
+    commit_facts(snapshot.folder)
     assert not witness.exists()
 
 
