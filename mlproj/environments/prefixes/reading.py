@@ -43,6 +43,8 @@ def parse_lock(text: str) -> Document:
         _refuse_unbounded(text, loader)
         document = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
+        if "nesting depth" in str(error):  # libyaml has a limit of its own, which it comes to first
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep") from None
         raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:500]}") from None
     if not isinstance(document, dict) or document.get("version") != 1:
         raise ValueError("it is no lock of conda-lock's version 1")
