@@ -10,7 +10,7 @@ from mlproj.environments.images.engine import Engine, engine_errors_but_refusals
 from mlproj.environments.images.pulls import Wanted, have
 from mlproj.environments.images.references import Image
 from mlproj.environments.vendored import CONDA_PLATFORMS, Target
-from mlproj.errors import UsageError
+from mlproj.errors import EnvironmentBuildError, UsageError
 from mlproj.packaging.own_wheels import OLDEST_PYTHON
 from mlproj.text import one_line
 
@@ -35,7 +35,11 @@ def base_image(engine: Engine, reference: str, platform: str | None, report: Rep
 
     Raises ``EnvironmentBuildError`` when it is not to be had, ``UsageError`` for one that mlproj cannot be put into.
     """
-    image, _ = have(engine, Wanted(reference, platform, "missing"), Policy(), report)
+    try:
+        image, _ = have(engine, Wanted(reference, platform, "missing"), Policy(), report)
+    except EnvironmentBuildError as error:
+        hint = "`--base` names another image with a Python, such as one that the engine has (`docker images`)."
+        raise EnvironmentBuildError(error.message, hint=hint) from None
     shown = one_line(reference)
     for program in _PROGRAMS:
         answer = _ask(engine, image.id, program)
