@@ -64,7 +64,11 @@ def prepare_acceptance(
     for path in (*reports, *([junit] if junit is not None else [])):
         if path.is_dir():
             raise UsageError(f"{one_line(path)} is a folder, and was to be a report")
+    if baseline is not None and not baseline.strip():
+        raise UsageError("--baseline is empty", hint="It is a run, such as @best:rmse, or a file with one.")
     found = None if baseline is None else load_baseline(store, baseline)
+    if found is not None and not any(math.isfinite(value) for value in found.metrics.values()):
+        raise UsageError(f"the baseline {one_line(found.label)} has no metric that a run could be held against")
     if found is not None and (unknown := [name for name in slacks if name not in found.metrics]):
         listed = ", ".join(f"`{one_line(name)}`" for name in found.metrics) or "none"
         raise UsageError(f"--tolerance: the baseline has no metric `{one_line(unknown[0])}`; there are {listed}")
@@ -157,6 +161,25 @@ def _beside(row: BaselineRow) -> Check:
     return Check(name, row.passed, told)
 
 
+def write_failure(junit: Path, project: str, error: MlprojError) -> None:
+    """Write as JUnit's XML why a project could not be run. Raises ``MlprojError``."""
+    from mlproj.reporting.junit import junit_of_failure
+
+    try:
+        _write(junit.absolute(), junit_of_failure(project, str(error)))
+    except OSError as failure:
+        raise MlprojError(f"the report {one_line(junit)} cannot be written: {failure.strerror or failure}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a report whole or not at all; into what is no regular file (``/dev/stdout``, a pipe, a link) as it is."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+    else:
+        write_atomically(path, text)
+
+
 def write_reports(report: Report, acceptance: Acceptance) -> None:
     """Write the reports that were asked for, each whole or not at all. Raises ``MlprojError``."""
     from mlproj.reporting.html import to_html
@@ -169,6 +192,6 @@ def write_reports(report: Report, acceptance: Acceptance) -> None:
     wanted += [(acceptance.junit, to_junit)] if acceptance.junit is not None else []
     for path, form in wanted:
         try:
-            write_atomically(path.absolute(), form(report))
+            _write(path.absolute(), form(report))
         except OSError as error:
             raise MlprojError(f"the report {one_line(path)} cannot be written: {error.strerror or error}") from None

@@ -16,6 +16,7 @@ from mlproj.api.checked import CheckedManifest
 from mlproj.api.environment_choice import choose_environment
 from mlproj.api.request import RunRequest
 from mlproj.errors import UsageError
+from mlproj.execution.masking import MASK
 from mlproj.files import copy_file, sha256_of_bytes, write_atomically
 from mlproj.locations import cache_folder
 from mlproj.manifest.models import EntryPoint, Parameter
@@ -83,6 +84,8 @@ def lock_problems(
 def input_problems(record: RunRecord, origin: Origin, folder: Path) -> Iterator[str]:
     """Put the recorded inputs into the tree where they are not: from what came with the run, or from where they lay."""
     for recorded in record.inputs:
+        if is_url(recorded.path):
+            continue  # it is fetched when its parameter is, and told of if it is another one
         shown = one_line(recorded.path)
         if _hash(recorded, folder) == recorded.sha256:
             continue
@@ -115,8 +118,25 @@ def _copy_input(pattern: str, place: Path, folder: Path) -> None:
         copy_file(place / found.path, target)
 
 
+def masked_values(asked: RequestRecord) -> list[str]:
+    """The parameters whose recorded values had credentials in them, which no record holds."""
+    mask = MASK.decode()
+
+    def is_masked(value: Any) -> bool:
+        return any(isinstance(each, str) and mask in each for each in (value if isinstance(value, list) else [value]))
+
+    return [*asked.masked, *(name for name, value in asked.parameters.items() if is_masked(value))]
+
+
 def secret_problems(asked: RequestRecord, entry_point: EntryPoint, given: Container[str]) -> Iterator[str]:
     """Name the secrets that the run had and that neither a variable nor ``given`` has now."""
+    for name in masked_values(asked):
+        if name not in given:
+            shown = one_line(name)
+            yield f"the value of `{shown}` had credentials, which are not recorded: give it with -P {shown}=VALUE"
+    for name, holder in asked.secrets.items():
+        if name not in entry_point.parameters and not os.environ.get(holder):
+            yield f"the variable {one_line(holder)}, which held a secret, is not set"
     for name, parameter in entry_point.parameters.items():
         if entry_point.dialect == "mlflow" or parameter.value_type.base != "secret" or name in given:
             continue

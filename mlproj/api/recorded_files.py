@@ -11,6 +11,7 @@ from mlproj.api.projects import abandon
 from mlproj.api.recreation import recorded_source
 from mlproj.errors import MlprojError
 from mlproj.locations import cache_folder
+from mlproj.parameters.values import is_url
 from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.paths import expand
@@ -78,6 +79,8 @@ def recorded_inputs(record: RunRecord, files: RunFiles, recorded: Recorded) -> t
     names: dict[str, None] = {}
     notices = []
     for declared in record.inputs:
+        if is_url(declared.path):
+            continue  # whoever runs it fetches it
         if project is not None and _digest(declared.path, project.folder) == declared.sha256:
             continue
         found = [each.path for each in expand(declared.path, folder, None).files]

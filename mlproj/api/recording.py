@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from mlproj.environments.environment import Environment
 from mlproj.execution.masking import mask_bytes, mask_text
 from mlproj.execution.plan import Outcome
 from mlproj.files import write_atomically
+from mlproj.parameters.values import is_url
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.metric_lines import masked_line
 from mlproj.runs.record import (
@@ -29,6 +32,7 @@ from mlproj.runs.record import (
 from mlproj.runs.times import now_text
 from mlproj.sources import Snapshot
 from mlproj.sources.git.working_tree import CommitFacts
+from mlproj.urls import secrets_of
 from mlproj.version import __version__
 
 PATCH_NAME = "source.patch"
@@ -73,13 +77,24 @@ def first_record(
 def _request(request: RunRequest, resolved: Resolved) -> RequestRecord:
     return RequestRecord(
         parameters=dict(resolved.values_again),
-        secrets=dict(resolved.config.secret_variables),
+        secrets={**resolved.config.secret_variables, **_secret_variables(resolved)},
+        masked=[name for name, value in resolved.config.values.items() if any(_with_credentials(value))],
         arguments=list(request.arguments),
         environment_kind=request.environment_kind,
         docker_arguments=list(request.docker_arguments),
         allowed_mounts=None if resolved.policy.allowed_mounts is None else list(resolved.policy.allowed_mounts),
         hermetic=resolved.hermetic,
     )
+
+
+def _with_credentials(value: Any) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str) and is_url(item):
+            yield from secrets_of(item)
+
+
+def _secret_variables(resolved: Resolved) -> dict[str, str]:
+    return {name: name for name in resolved.entry_point.secret_variables if os.environ.get(name)}
 
 
 def _defaults_left(resolved: Resolved) -> dict[str, Any]:

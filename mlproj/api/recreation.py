@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from mlproj.api.brought_back import (
     input_problems,
     is_place,
     lock_problems,
+    masked_values,
     moved_into,
     path_problems,
     secret_problems,
@@ -36,7 +37,12 @@ from mlproj.text import one_line
 
 
 class NotReproducibleError(MlprojError):
-    """A run cannot be had again on this machine; the message lists all that is missing."""
+    """A run cannot be had again on this machine: ``missing`` is all that it lacks, each in words."""
+
+    def __init__(self, run_id: str, missing: Sequence[str], *, hint: str | None = None) -> None:
+        listed = "\n".join(f"  {each}" for each in missing)
+        super().__init__(f"run {run_id[:12]} is not reproducible here:\n{listed}", hint=hint)
+        self.missing = tuple(missing)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def recreate_run(store: Store, record: RunRecord, options: Options, listener: Li
     try:
         snapshot = recreate(_source(record, files, origin), fetching)
     except SourceGoneError as error:
-        raise _not_reproducible(record, [error.message]) from None
+        raise NotReproducibleError(record.id, [error.message]) from None
     try:
         return _in_tree(record, files, origin, snapshot, options)
     except BaseException:
@@ -94,11 +100,6 @@ def _origin(store: Store, record: RunRecord) -> Origin:
         except StoreError:
             break
     return Origin(Path(record.source.path), files_of(store, record.id))
-
-
-def _not_reproducible(record: RunRecord, problems: list[str]) -> NotReproducibleError:
-    listed = "\n".join(f"  {problem}" for problem in problems)
-    return NotReproducibleError(f"run {record.id[:12]} is not reproducible here:\n{listed}")
 
 
 def recorded_source(store: Store, record: RunRecord, files: RunFiles) -> RecordedSource:
@@ -139,14 +140,15 @@ def _patch(record: RunRecord, files: RunFiles, origin: Origin) -> bytes:
     source = record.source
     if source.patch is None:
         if source.dirty and not origin.files.source.is_dir():
-            raise _not_reproducible(record, ["the patch of the changes since the commit was not kept"])
+            raise NotReproducibleError(record.id, ["the patch of the changes since the commit was not kept"])
         return b""
     try:
         intact = sha256_of_file(files.patch) == source.patch_sha256
     except OSError:
-        raise _not_reproducible(record, ["the patch of the changes since the commit is lost"]) from None
+        raise NotReproducibleError(record.id, ["the patch of the changes since the commit is lost"]) from None
     if not intact:
-        raise _not_reproducible(record, ["the patch of the changes since the commit is not the recorded one any more"])
+        missing = "the patch of the changes since the commit is not the recorded one any more"
+        raise NotReproducibleError(record.id, [missing])
     return files.patch.read_bytes()
 
 
@@ -168,7 +170,8 @@ def _in_tree(record: RunRecord, files: RunFiles, origin: Origin, snapshot: Snaps
         loaded = manifest_to_run(snapshot.folder, record.entry_point)
         entry_point = _entry_point(loaded, record.entry_point)
     except MlprojError as error:
-        raise _not_reproducible(record, [error.message]) from None
+        raise NotReproducibleError(record.id, [error.message]) from None
+    _refuse_other_values(options, asked, entry_point)
     of_the_caller = asked.allowed_mounts is None and record.imported is None
     recorded_mounts = () if record.imported is not None else tuple(asked.allowed_mounts or ())
     caveats: list[str] = []
@@ -196,7 +199,7 @@ def _in_tree(record: RunRecord, files: RunFiles, origin: Origin, snapshot: Snaps
         *path_problems(record, asked, entry_point, origin, snapshot.folder, caveats),
     ]
     if problems:
-        raise _not_reproducible(record, problems)
+        raise NotReproducibleError(record.id, problems)
     locked = record.environment.lock is not None
     request = replace(request, policy=Policy(frozen=locked, offline=options.offline))
     if not locked:
@@ -205,6 +208,19 @@ def _in_tree(record: RunRecord, files: RunFiles, origin: Origin, snapshot: Snaps
         names = ", ".join(one_line(each) for each in record.source.left_out[:3])
         caveats.append(f"not brought back, as they were too large for the patch: {names}")
     return Recreation(request, rules_of(loaded, entry_point), tuple(caveats))
+
+
+def _refuse_other_values(options: Options, asked: RequestRecord, entry_point: EntryPoint) -> None:
+    """Raise ``UsageError`` for a value that is no secret: with another one it would be another run."""
+    masked = masked_values(asked)
+    for name in options.secrets:
+        parameter = entry_point.parameters.get(name)
+        is_secret = parameter is not None and entry_point.dialect == "mlproj" and parameter.value_type.base == "secret"
+        if not is_secret and name not in masked:
+            raise UsageError(
+                f"-P {one_line(name)}: only secrets, which no run records, are given to `reproduce`",
+                hint="`mlproj run` runs with other values.",
+            )
 
 
 def _values(

@@ -55,8 +55,7 @@ def reproduce(
     except NotReproducibleError:
         raise
     except MlprojError as error:
-        told = f"run {record.id[:12]} is not reproducible here:\n  {error.message}"
-        raise NotReproducibleError(told, hint=error.hint) from None
+        raise NotReproducibleError(record.id, [error.message], hint=error.hint) from None
     verdict = judge(store, record, again, recreation.rules)
     reasons = likely_reasons(store, verdict, record, again) if verdict.name == "different" else []
     told_differences = [str(each) for each in verdict.differences[:_MOST_KEPT]]

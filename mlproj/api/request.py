@@ -43,7 +43,8 @@ class RunRequest:
     have the run too; empty: none.
     ``hermetic`` cuts the run off from what it does not declare (``None``: as the manifest says). ``again`` is the run
     that this one is to be the same as: its source is run in place of ``project``. With ``reuse`` a finished run of the
-    same source, environment, values and inputs stands for this one.
+    same source, environment, values and inputs stands for this one. ``reports`` are files that are written about the
+    run: no part of the source of the next.
     """
 
     project: str = "."
@@ -69,6 +70,7 @@ class RunRequest:
     hermetic: bool | None = None
     again: Again | None = None
     reuse: bool = False
+    reports: Sequence[Path] = ()
 
 
 def check_labels(name: str, experiment: str | None, tags: Mapping[str, str]) -> None:

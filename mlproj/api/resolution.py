@@ -52,6 +52,8 @@ class Resolved:
     grace_s: float
     secrets: tuple[str, ...]
     notices: tuple[str, ...]
+    files_named: Mapping[str, str]
+    """What `path` parameters name, as it is recorded, and where it is on this machine."""
     values_again: Mapping[str, Any]
     """The values that have to be given for the same command; paths in the project are relative to it."""
     reproducibility: Reproducibility
@@ -108,6 +110,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     environment = choose_environment(loaded, entry_point, request)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     values_again = dict(_values_again(entry_point, config, folder))
+    files_named = dict(_files_named(entry_point, config, values_again))
     needed: dict[str, str] = {}
     if environment.spec.docker is not None:
         config, needed = relocate(entry_point, config, folder, environment.spec.docker.project_at)
@@ -117,7 +120,9 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         place = f"{one_line(loaded.path)}: entry point `{one_line(name)}`"
         raise UsageError(f"{place}: {error.message}", hint=error.hint) from None
     made_here = [each.path for each in entry_point.outputs.values()]
-    own = [each for each in (request.store or store_folder(), cache_folder()) if each.is_relative_to(folder)]
+    written = [Path(os.path.abspath(each)) for each in request.reports]  # noqa: PTH100  a symlink keeps its name
+    kept = (request.store or store_folder(), cache_folder(), *written)
+    own = [each for each in kept if each.is_relative_to(folder)]
     made_here += [each.relative_to(folder).as_posix() for each in own]
     snapshot = fetched or take_snapshot(request.project, made_here)
     fetched_mounts = (*request.allowed_mounts, *environment.allowed_mounts)
@@ -141,10 +146,20 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         parse_duration(entry_point.grace_period),
         (*_secrets(entry_point, config), *snapshot.secrets),
         (*of_this_entry_point, *config.notices, *snapshot.notes, *environment.notices),
+        files_named,
         values_again,
         reproducibility,
         reproducibility.hermetic or False if request.hermetic is None else request.hermetic,
     )
+
+
+def _files_named(entry_point: EntryPoint, config: Config, recorded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, parameter in entry_point.parameters.items():
+        base = parameter.type if entry_point.dialect == "mlflow" else parameter.value_type.base
+        if base != "path" or not recorded.get(name):
+            continue
+        values, shown = (each if isinstance(each, list) else [each] for each in (config.values[name], recorded[name]))
+        yield from zip(shown, values)
 
 
 def _values_again(entry_point: EntryPoint, config: Config, folder: Path) -> Iterator[tuple[str, Any]]:
@@ -219,7 +234,9 @@ def _secrets(entry_point: EntryPoint, config: Config) -> Iterator[str]:
     for variable in entry_point.secret_variables:
         if os.environ.get(variable):
             yield os.environ[variable]
-    for value in config.values.values():
+    # Defaults as well: the record names those that other values were given in place of.
+    defaults = [parameter.default for parameter in entry_point.parameters.values()]
+    for value in [*config.values.values(), *defaults]:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str) and is_url(item):
                 yield from secrets_of(item)

@@ -11,15 +11,15 @@ from pathlib import Path
 from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.hermetic import Seal, hermetic_variables
+from mlproj.api.inputs import inputs_of, without_digest
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved
 from mlproj.api.stores import open_settled_store
 from mlproj.api.variables import command_variables, deciding, with_defaults
 from mlproj.errors import MlprojError
 from mlproj.files import copy_file, sha256_of_file
-from mlproj.locations import cache_folder, store_folder
+from mlproj.locations import store_folder
 from mlproj.reproduction.causes import causes
-from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.record import FileRecord, RunRecord
 from mlproj.runs.result_key import newest_finished, result_key, runs_of_result
 from mlproj.runs.store import Store, files_of, load
@@ -44,6 +44,10 @@ def find_reusable(request: RunRequest, resolved: Resolved, facts: CommitFacts, l
     """
     store = open_settled_store(request.store or store_folder(), listener.notice)
     draft = _draft(request, resolved, facts, listener)
+    if unknown := without_digest(resolved, draft.inputs):
+        return Reuse(None, f"no digest is kept of {one_line(unknown[0])}, which a parameter names: `inputs` would")
+    if draft.request is not None and (draft.request.secrets or draft.request.masked):
+        return Reuse(None, "it has secrets, whose values no record holds")
     key = result_key(draft)
     if key is None:
         return Reuse(None, "not all that decides its result has a digest")
@@ -71,7 +75,7 @@ def _draft(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener
         resolved.environment, resolved.environment_name, resolved.loaded.folder, resolved.policy, listener.progress
     )
     try:
-        hashed = hash_inputs(resolved.entry_point.inputs, resolved.loaded.folder, cache_folder())
+        inputs = inputs_of(resolved)
         caller: Mapping[str, str] = {} if environment.container is not None else os.environ
         if resolved.hermetic and caller:
             caller = hermetic_variables(caller, resolved, Seal(Path(), None, ExitStack()))
@@ -79,10 +83,8 @@ def _draft(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener
     finally:
         if environment.held is not None:
             environment.held.release()
-    if hashed.problems:
-        raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
-    record = replace(recording.with_environment(record, environment), inputs=hashed.inputs)
-    return recording.masked(replace(record, variables=deciding(variables, resolved.entry_point)), resolved.secrets)
+    record = replace(recording.with_environment(record, environment), inputs=inputs)
+    return recording.masked(replace(record, variables=deciding(variables, resolved)), resolved.secrets)
 
 
 def _declared(record: RunRecord) -> list[FileRecord]:

@@ -14,6 +14,7 @@ from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.environment_choice import python_notice
+from mlproj.api.inputs import inputs_of
 from mlproj.api.interruption import Interrupted, interruptible
 from mlproj.api.output_metrics import OutputReading
 from mlproj.api.outputs import keep_outputs, outputs_before
@@ -41,11 +42,10 @@ from mlproj.execution.plan import Outcome, Plan, Usage
 from mlproj.execution.sampling import Sampling, begin_sampling, end_sampling
 from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahead, supervise
 from mlproj.files import dump_json, write_atomically
-from mlproj.locations import cache_folder, store_folder
+from mlproj.locations import store_folder
 from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import Signature
-from mlproj.runs.inputs import hash_inputs
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import RunRecord
 from mlproj.runs.result_key import result_key
@@ -190,7 +190,8 @@ class _Walk:
             raise StoreError(reason) from None
         except Interrupted as interrupted:
             name = signal.Signals(interrupted.number).name
-            return self._close(Outcome("killed", 128 + interrupted.number, self._usage(), f"by {name}, before it ran"))
+            reason, number = f"by {name}, before it ran", interrupted.number
+            return self._stopped(Outcome("killed", 128 + number, self._usage(), reason, signal=number))
         except BaseException as error:
             # A report of this bug must not hold what the run's records must not hold either.
             error.__dict__["mlproj_secrets"] = self.resolved.secrets
@@ -206,7 +207,14 @@ class _Walk:
                 self.held.release()
         if outcome.status == "failed" and self.resolved.entry_point.dialect == "mlflow" and self.record.command.shell:
             self.record = replace(self.record, notices=[*self.record.notices, _STOPPED_BY_A_STEP])
-        return self._close(self._with_outputs(outcome))
+        return self._stopped(self._with_outputs(outcome))
+
+    def _stopped(self, outcome: Outcome) -> RunRecord:
+        """Close the run. Who stops a reproduction is not told that it came out differently: raises ``Interrupted``."""
+        closed = self._close(outcome)
+        if outcome.signal is not None and self.request.again is not None:
+            raise Interrupted(outcome.signal)
+        return closed
 
     def _usage(self) -> Usage:
         return Usage(time.monotonic() - self.begun)
@@ -229,13 +237,7 @@ class _Walk:
         return environment
 
     def _note_inputs(self) -> None:
-        patterns = self.resolved.entry_point.inputs
-        if not patterns:
-            return
-        hashed = hash_inputs(patterns, self.resolved.loaded.folder, cache_folder())
-        if hashed.problems:
-            raise MlprojError("\n".join(hashed.problems), hint="Nothing was run: every declared input must be there.")
-        self.record = replace(self.record, inputs=hashed.inputs)
+        self.record = replace(self.record, inputs=inputs_of(self.resolved))
 
     def _seal(self, environment: Environment) -> None:
         if not self.resolved.hermetic:
@@ -319,12 +321,14 @@ class _Walk:
 
             variables = hermetic_variables(variables, self.resolved, self.seal) if variables else {}
         again = self.request.again
-        return variables if again is None or again.variables is None else as_recorded(variables, again.variables)
+        if again is None or again.variables is None:
+            return variables
+        return as_recorded(variables, again.variables, self.resolved)
 
     def _with_defaults(self, variables: Mapping[str, str]) -> dict[str, str]:
         """A command's variables with those that make it repeatable; the record is told of all that decide."""
         complete = with_defaults(variables, self.facts.committed_at)
-        self.record = replace(self.record, variables=deciding(complete, self.resolved.entry_point))
+        self.record = replace(self.record, variables=deciding(complete, self.resolved))
         return complete
 
     def _save(self) -> None:
@@ -377,7 +381,8 @@ class _Walk:
         except Interrupted as interrupted:
             name = signal.Signals(interrupted.number).name
             reason = f"by {name}, while its outputs were being kept"
-            return replace(outcome, status="killed", exit_status=128 + interrupted.number, reason=reason)
+            number = interrupted.number
+            return replace(outcome, status="killed", exit_status=128 + number, reason=reason, signal=number)
         if problems and outcome.status == "finished":
             return replace(outcome, status="failed", exit_status=1, reason="; ".join(problems))
         return outcome

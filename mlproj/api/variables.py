@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from mlproj.api.resolution import Resolved
 from mlproj.environments.environment import Environment
-from mlproj.manifest.models import EntryPoint
 from mlproj.sources.git.variables import REDIRECTING
 
 # Seeds, the time that goes into files, numbers of threads, what chooses kernels and devices, locale and time zone.
@@ -44,9 +43,9 @@ def is_deciding(name: str) -> bool:
     return _DECIDING.fullmatch(name) is not None
 
 
-def deciding(variables: Mapping[str, str], entry_point: EntryPoint) -> dict[str, str]:
-    """Of a command's variables those that decide how it turns out, and those that the manifest sets."""
-    named = (*entry_point.environment_variables,)
+def deciding(variables: Mapping[str, str], resolved: Resolved) -> dict[str, str]:
+    """Of a command's variables those that decide how it turns out, and those that the manifest sets or names."""
+    named = (*resolved.entry_point.environment_variables, *resolved.reproducibility.variables)
     return {name: value for name, value in sorted(variables.items()) if is_deciding(name) or name in named}
 
 
@@ -60,10 +59,14 @@ def with_defaults(variables: Mapping[str, str], committed_at: int | None) -> dic
     return {"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": str(epoch), **variables}
 
 
-def as_recorded(caller: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
+def as_recorded(caller: Mapping[str, str], recorded: Mapping[str, str], resolved: Resolved) -> dict[str, str]:
     """The caller's variables with the deciding ones as a recorded run had them, and no others of those.
 
     Others in the record are the manifest's to set: a record from elsewhere may hold anything.
     """
-    kept = {name: value for name, value in caller.items() if not is_deciding(name)}
-    return {**kept, **{name: value for name, value in recorded.items() if is_deciding(name)}}
+
+    def decides(name: str) -> bool:
+        return is_deciding(name) or name in resolved.reproducibility.variables
+
+    kept = {name: value for name, value in caller.items() if not decides(name)}
+    return {**kept, **{name: value for name, value in recorded.items() if decides(name)}}

@@ -40,12 +40,14 @@ class Variation:
 
 
 def variation(attempts: Sequence[Reproduction]) -> Variation:
-    """What was not the same in all attempts, bit for bit, but for what the manifest does not compare."""
-    records = [each.run for each in attempts]
+    """What was not the same in all attempts, bit for bit, but for what the manifest does not compare, or tolerates."""
     left_out = {each for attempt in attempts for each in attempt.verdict.not_compared}
-    varying = [name for name in _varying(records) if name not in left_out and name.split(" (")[0] not in left_out]
-    as_recorded = all(not attempt.verdict.beyond for attempt in attempts)
-    return Variation(len(attempts), tuple(varying), not varying, as_recorded)
+    tolerated = {each.what for attempt in attempts for each in attempt.verdict.differences if each.allowed}
+    beyond = {each.what for attempt in attempts for each in attempt.verdict.beyond}
+    passed_over = left_out | (tolerated - beyond)
+    found = _varying([each.run for each in attempts])
+    varying = [name for name in found if name not in passed_over and name.split(" (")[0] not in passed_over]
+    return Variation(len(attempts), tuple(varying), not varying, not beyond)
 
 
 def _varying(records: Sequence[RunRecord]) -> Iterator[str]:

@@ -59,12 +59,25 @@ def take_acceptance(options: dict[str, Any]) -> Any:
     names = ("assertions", "baseline", "tolerances", "reports", "junit")
     wanted = {name: options.pop(name) for name in names}
     on_github = os.environ.get("GITHUB_ACTIONS") == "true"
-    if not any(wanted.values()) and not on_github:
+    if not any(wanted.values()) and wanted["baseline"] is None and not on_github:
         return None
     from mlproj.api.acceptance import prepare_acceptance
     from mlproj.cli.options import open_store
 
     return prepare_acceptance(open_store(), *(wanted[name] for name in names))
+
+
+def reports_asked_for(options: dict[str, Any]) -> tuple[Path, ...]:
+    """The files that are to be written about the run."""
+    return (*options["reports"], *([options["junit"]] if options["junit"] is not None else []))
+
+
+def tell_failure(acceptance: Any, project: str, error: Any) -> None:
+    """Have a CI system that waits for JUnit's XML find in it why the project could not be run."""
+    if acceptance is not None and acceptance.junit is not None:
+        from mlproj.api.acceptance import write_failure
+
+        write_failure(acceptance.junit, project, error)
 
 
 def accept(record: Any, acceptance: Any) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from mlproj.cli.console import coloured, out, out_json
+from mlproj.cli.console import coloured, out, out_json, say
 from mlproj.cli.options import as_json
 from mlproj.text import plural, printable
 
@@ -43,6 +44,11 @@ def check(project: str, revision: str | None, as_json: bool) -> int:
         return 2 if errors else 0
     for each in findings:
         out(printable(each))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from mlproj.reporting.github import beside_lines
+
+        for line in beside_lines(findings, os.environ.get("GITHUB_WORKSPACE")):
+            say(line)
     if errors:
         counted = plural(errors, "error") + (f", {plural(warnings, 'warning')}" if warnings else "")
         out(coloured(f"✗ {counted}", sys.stdout, fg="red"))

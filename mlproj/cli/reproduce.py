@@ -58,7 +58,7 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
       mlproj import run.crate.zip && mlproj reproduce 0193
     """
     from mlproj.api.interruption import Interrupted
-    from mlproj.api.recreation import Options
+    from mlproj.api.recreation import NotReproducibleError, Options
     from mlproj.api.reproduction import reproduce as have_again
     from mlproj.api.variation import variation
     from mlproj.cli.progress import RunDisplay
@@ -85,6 +85,10 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
             attempts.append(have_again(store, record, chosen, display.listener(), lambda: stand_by(streams)))
         except Interrupted as interrupted:
             return 128 + interrupted.number
+        except NotReproducibleError as error:
+            if as_json:
+                out_json({"verdict": "not reproducible", "recorded": record.id, "missing": list(error.missing)})
+            raise
         finally:
             display.close()
         if not options["quiet"]:

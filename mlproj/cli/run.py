@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mlproj.cli.acceptance import accept, acceptance_options, take_acceptance
+from mlproj.cli.acceptance import accept, acceptance_options, reports_asked_for, take_acceptance, tell_failure
 from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.mlflow_options import mlflow_options, take_mlflow_options
 from mlproj.cli.options import (
@@ -180,6 +180,7 @@ def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options:
             out(entry_point_help(project or ".", options["entry_point"], options["revision"]))
         return 0
     if options["dry_run"]:
+        options["written"] = reports_asked_for(options)
         return _dry_run(_request(ctx, project or ".", options), options)
     return _run(ctx, project or ".", options)
 
@@ -221,6 +222,7 @@ def _request(ctx: click.Context, project: str, options: dict[str, Any]) -> Any:
         command_line=_command_line(),
         hermetic=options["hermetic"],
         reuse=options["reuse"],
+        reports=options["written"],
     )
 
 
@@ -248,6 +250,7 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
     # The guardian comes up while the rest is imported and read: a tenth of what a warm run costs.
     standby = stand_by(Streams(stdout=2) if options["as_json"] else Streams())
     try:
+        options["written"] = reports_asked_for(options)
         acceptance = take_acceptance(options)
         request = _request(ctx, project, options)
         from mlproj.api.ahead import start_client_ahead
@@ -256,6 +259,7 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         from mlproj.api.interruption import Interrupted
         from mlproj.api.run import execute
         from mlproj.cli.progress import RunDisplay
+        from mlproj.errors import MlprojError
     except BaseException:
         stand_down(standby)
         raise
@@ -264,6 +268,9 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         record = execute(request, display.listener(), standby)
     except Interrupted as interrupted:
         return 128 + interrupted.number
+    except MlprojError as error:
+        tell_failure(acceptance, project, error)
+        raise
     finally:
         display.close()
     if options["as_json"]:

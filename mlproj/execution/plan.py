@@ -48,7 +48,8 @@ class Outcome:
     """How a command ended.
 
     ``exit_status`` is its own, 128 + n when signal n ended it. A command that was ended from outside (a signal to
-    mlproj, the timeout) and still says 0 was cut short all the same: then it is 128 + that signal.
+    mlproj, the timeout) and still says 0 was cut short all the same: then it is 128 + that signal. ``signal`` is one
+    that came to mlproj, and was passed on.
     """
 
     status: Status
@@ -56,3 +57,4 @@ class Outcome:
     usage: Usage
     reason: str | None = None
     notices: tuple[str, ...] = ()
+    signal: int | None = None

@@ -385,7 +385,7 @@ def _outcome(plan: Plan, progress: _Progress) -> Outcome:
     elif code < 0:
         status = "killed"
         reason = f"by {_signal_name(-code)}"
-    return Outcome(status, exit_status, usage, reason, tuple(progress.notices))
+    return Outcome(status, exit_status, usage, reason, tuple(progress.notices), progress.signal)
 
 
 def _signal_name(number: int) -> str:

@@ -40,6 +40,23 @@ def to_junit(report: Report) -> str:
         if not check.passed:
             failure = ElementTree.SubElement(case, "failure", _clean({"message": check.told, "type": "check"}))
             failure.text = _FORBIDDEN.sub("\ufffd", f"{check.name}: {check.told}")
+    return _text(suites)
+
+
+def junit_of_failure(project: str, told: str) -> str:
+    """A suite with one case, which has an error: the project could not be run."""
+    facts = {"name": project, "tests": "1", "failures": "0", "errors": "1", "time": "0"}
+    suites = ElementTree.Element("testsuites", _clean(facts))
+    suite = ElementTree.SubElement(suites, "testsuite", _clean({**facts, "skipped": "0"}))
+    case = ElementTree.SubElement(suite, "testcase", _clean({"classname": project, "name": "run", "time": "0"}))
+    message = told.splitlines()[0] if told else ""
+    ElementTree.SubElement(case, "error", _clean({"message": message, "type": "error"})).text = _FORBIDDEN.sub(
+        "\ufffd", told
+    )
+    return _text(suites)
+
+
+def _text(suites: ElementTree.Element) -> str:
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
 

@@ -58,13 +58,11 @@ def _metrics(report: Report) -> Iterator[str]:
         row = [_plain(each.name), figure(each.value)]
         if report.baseline is not None:
             before = each.row.before if each.row else None
-            delta = each.row.delta if each.row else None
-            change = f"{each.arrow} {delta:+.3g}" if delta else each.arrow
-            row += [figure(before), change]
+            row += [figure(before), each.change]
         rows.append(row + ([sparkline(each.curve)] if "curve" in headings else []))
     yield from _table("Metrics", headings, rows)
     if report.baseline is not None:
-        yield f"\nBaseline: {_plain(report.baseline.label)}. ▲ better, ▼ worse, ↔ which is better is not known."
+        yield f"\nBaseline: {_plain(report.baseline.label)}. Which end of a metric is better is told by its name."
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

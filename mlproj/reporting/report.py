@@ -13,7 +13,6 @@ from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store
 
 _MOST_POINTS = 400
-_ARROWS = {"better": "▲", "worse": "▼", "same": "＝", "other": "↔", "new": "＋", "missing": "－"}
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,14 @@ class MetricLine:
     curve: Sequence[float] = ()
 
     @property
-    def arrow(self) -> str:
-        """An arrow for how it stands to the baseline; empty without one."""
-        return "" if self.row is None else _ARROWS[self.row.direction]
+    def change(self) -> str:
+        """How it stands to the baseline's, an arrow the way that it went: ``↓ -7.6 (better)``; empty without one."""
+        if self.row is None:
+            return ""
+        if not self.row.delta:
+            return {"new": "new", "missing": "missing"}.get(self.row.direction, "=")
+        known = f" ({self.row.direction})" if self.row.direction in ("better", "worse") else ""
+        return f"{'↑' if self.row.delta > 0 else '↓'} {self.row.delta:+.3g}{known}"
 
 
 @dataclass(frozen=True)

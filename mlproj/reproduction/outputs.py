@@ -108,9 +108,8 @@ def _difference(
         return Difference(what, "other bytes; it is compared by its metrics", *digests, allowed=True)
     first, second = artifacts[0] / recorded.path, artifacts[1] / again.path
     if not first.is_file() or not second.is_file():
-        return Difference(
-            what, f"other bytes ({'the first' if not first.is_file() else 'the second'} is not kept here)", *digests
-        )
+        which = "recorded" if not first.is_file() else "new"
+        return Difference(what, f"other bytes; the {which} file is not here, so that only digests tell", *digests)
     if rule.how == "bytes":
         by = again.size - recorded.size
         how = (

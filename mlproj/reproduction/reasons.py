@@ -26,7 +26,7 @@ def likely_reasons(store: Store, verdict: Verdict, recorded: RunRecord, again: R
     """Why a verdict is not ``identical``, the likeliest first. Raises StoreError."""
     if not verdict.differences:
         return []
-    found = [str(cause) for cause in causes(recorded, again)]
+    found = [*_endings(recorded, again), *(str(cause) for cause in causes(recorded, again))]
     dated = sorted(_dated(store, recorded, again))
     if dated:
         told = ", ".join(one_line(each) for each in dated[:3]) + (", …" if len(dated) > 3 else "")
@@ -35,9 +35,21 @@ def likely_reasons(store: Store, verdict: Verdict, recorded: RunRecord, again: R
     if not found or (unexplained and all(each.startswith("timestamps") for each in found)):
         found.append(
             "nothing that is recorded differs: randomness without a seed, or work whose order changes from run to run "
-            "(threads, GPU kernels); `--repeat 3` tells"
+            "(threads, GPU kernels); `--repeat` tells it from a machine that differs"
         )
+    if recorded.request is not None and recorded.request.secrets:
+        names = ", ".join(one_line(each) for each in recorded.request.secrets)
+        found.append(f"a secret, whose value no record holds, may be another one: {names}")
     return found
+
+
+def _endings(recorded: RunRecord, again: RunRecord) -> Iterator[str]:
+    if again.status != recorded.status and again.error:
+        yield f"the new run did not come to its end: {again.error}"
+    if recorded.status == "lost":
+        yield "the recorded run did not come to its end: its mlproj died without a word"
+    elif again.status != recorded.status and recorded.error:
+        yield f"the recorded run did not come to its end: {recorded.error}"
 
 
 def _dated(store: Store, recorded: RunRecord, again: RunRecord) -> Iterator[str]:

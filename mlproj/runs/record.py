@@ -82,6 +82,7 @@ class RequestRecord:
 
     parameters: dict[str, Any] = _said("The values the command was given, without secrets", default_factory=dict)
     secrets: dict[str, str] = _said("Names of secrets, and the variables that hold them", default_factory=dict)
+    masked: list[str] = _said("Parameters whose values had credentials, which are left out", default_factory=list)
     arguments: list[str] = _said("Words appended to the command", default_factory=list)
     environment_kind: str | None = _said("The kind of environment asked for instead of the declared", default=None)
     docker_arguments: list[str] = _said("Arguments for the container", default_factory=list)

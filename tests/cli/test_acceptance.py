@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -102,7 +103,8 @@ class TestBaseline:
 
     @pytest.mark.parametrize(
         ("content", "told"),
-        [("[1]", "holds no metrics"), ("{", "is no run and no metrics"), (None, "cannot be read: No such file")],
+        [(each, "has no metric that a run could be held against") for each in ("{}", '{"loss": null}', '{"loss": NaN}')]
+        + [("[1]", "holds no metrics"), ("{", "is no run and no metrics"), (None, "cannot be read: No such file")],
     )
     def test_a_file_that_is_none_is_refused(
         self, cli: Any, wine: Path, tmp_path: Path, content: Any, told: str
@@ -113,6 +115,10 @@ class TestBaseline:
         done = cli("run", wine, "--baseline", file)
         assert done.status == 2
         assert told in done.err
+
+    def test_an_empty_one_gates_nothing_and_is_refused(self, cli: Any, wine: Path) -> None:
+        done = cli("run", wine, "--baseline", "")
+        assert (done.status, "--baseline is empty" in done.err) == (2, True)
 
     def test_a_metric_that_is_missing_does_not_pass(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         (tmp_path / "b.json").write_text('{"auc": 0.9}')
@@ -151,7 +157,7 @@ class TestReports:
         assert done.status == 3
         markdown = names["r.md"].read_text()
         assert markdown.startswith("## ❌ wine: train\n")
-        assert "| rmse | 50 | 57.6 | ▲ -7.6 |" in markdown
+        assert "| rmse | 50 | 57.6 | ↓ -7.6 (better) |" in markdown
         assert "| loss | 0.25 |" in markdown
         assert "█" in markdown
         html = names["r.html"].read_text()
@@ -172,6 +178,37 @@ class TestReports:
         assert cli("report", "@last", "-o", tmp_path / "r.html").status == 0
         assert "<script>" not in (tmp_path / "r.html").read_text()
 
+    def test_go_into_what_is_no_regular_file_as_it_is(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        (tmp_path / "kept.xml").write_text("")
+        (tmp_path / "link.xml").symlink_to("kept.xml")
+        try:
+            cli("run", wine, "-q")
+            assert cli("report", "@last", "--junit", tmp_path / "pipe").status == 0
+            assert os.read(reader, 1 << 16).startswith(b"<?xml")
+            assert cli("report", "@last", "--junit", tmp_path / "link.xml").status == 0
+        finally:
+            os.close(reader)
+        assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+        assert (tmp_path / "link.xml").is_symlink()
+        assert (tmp_path / "kept.xml").read_text().startswith("<?xml")
+
+    def test_are_no_part_of_the_source_of_the_next_run(self, cli: Any, wine: Path) -> None:
+        words = ["run", wine, "--json", "--report", wine / "r.md", "--junit", wine / "r.xml"]
+        first, second = cli(*words).json, cli(*words).json
+        assert first["source"]["digest"] == second["source"]["digest"]
+
+    def test_why_nothing_could_be_run_is_in_junits_xml(self, cli: Any, project: Any, tmp_path: Path) -> None:
+        folder = project(
+            "environment: {virtualenv: {dependencies: [six]}}\nentry_points: {main: {command: [python]}}\n"
+        )
+        done = cli("run", folder, "--locked", "--junit", tmp_path / "r.xml")
+        assert done.status == 125
+        error = ElementTree.parse(tmp_path / "r.xml").getroot().find(".//error")
+        assert error is not None
+        assert "there is no lock" in str(error.get("message"))
+
     def test_that_cannot_be_written_are_refused_first(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         assert "a report ends in .md, .html, .txt" in cli("run", wine, "--report", tmp_path / "r.pdf").err
         assert cli("run", wine, "--report", tmp_path / "r.pdf").status == 2
@@ -191,6 +228,10 @@ class TestOnGitHub:
         folder = project("entry_points:\n  main:\n    comand: [x]\n    command: [y, '{z}']\n")
         done = cli("run", folder)
         assert done.status == 2
+        assert "::error file=project/mlproj.yaml,line=3,col=5,endColumn=11::unknown key `comand`" in done.err
+
+    def test_so_they_do_for_check(self, cli: Any, project: Any) -> None:
+        done = cli("check", project("entry_points:\n  main:\n    comand: [x]\n    command: [y]\n"))
         assert "::error file=project/mlproj.yaml,line=3,col=5,endColumn=11::unknown key `comand`" in done.err
 
     def test_the_jobs_summary_gets_the_report(self, cli: Any, wine: Path, tmp_path: Path) -> None:

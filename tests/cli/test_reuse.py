@@ -120,3 +120,34 @@ def test_outputs_are_not_put_back_through_a_link_that_leads_out(mlproj: Any, win
     assert done.returncode == 125
     assert "would be put outside of the project" in done.stderr
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_what_a_path_parameter_names_is_looked_at(mlproj: Any, project: Any, tmp_path: Path) -> None:
+    text = "entry_points: {main: {command: [python, -c, 'print(1)', '{data}'], parameters: {data: {type: path}}}}\n"
+    folder, data = project(text), tmp_path / "data.txt"
+    data.write_text("one")
+    first = run(mlproj, folder, "-P", f"data={data}")
+    assert run(mlproj, folder, "-P", f"data={data}")["id"] == first["id"]
+    data.write_text("two")
+    second = run(mlproj, folder, "-P", f"data={data}")
+    assert second["id"] != first["id"]
+    assert f"inputs: {data}: other content" in second["told"]
+    third = run(mlproj, folder, "-P", f"data={tmp_path}")
+    assert f"no digest is kept of {tmp_path}, which a parameter names" in third["told"]
+
+
+def test_a_run_with_secrets_is_not_reused(mlproj: Any, project: Any) -> None:
+    text = "entry_points: {main: {command: [python, -c, 'print(1)'], secret_variables: [DBURL]}}\n"
+    folder = project(text)
+    first = run(mlproj, folder, env={"DBURL": "aaaaaa"})
+    second = run(mlproj, folder, env={"DBURL": "bbbbbb"})
+    assert second["id"] != first["id"]
+    assert "not reused: it has secrets, whose values no record holds" in second["told"]
+
+
+def test_variables_that_the_manifest_names_are_looked_at(mlproj: Any, project: Any) -> None:
+    text = "entry_points: {main: {command: [python, -c, 'print(1)'], reproducibility: {variables: [KEPT]}}}\n"
+    folder = project(text)
+    first = run(mlproj, folder, env={"KEPT": "1"})
+    assert run(mlproj, folder, env={"KEPT": "2"})["id"] != first["id"]
+    assert run(mlproj, folder, env={"KEPT": "1"})["id"] == first["id"]

@@ -228,3 +228,9 @@ def test_git_variables_of_a_caller_do_not_point_elsewhere(
 )
 def test_remotes_are_recorded_without_credentials(remote: str, recorded: str) -> None:
     assert remote_without_credentials(remote) == recorded
+
+
+def test_a_virtual_environment_that_git_does_not_track_is_no_change(repository: Path) -> None:
+    (repository / ".venv" / "lib").mkdir(parents=True)
+    (repository / ".venv" / "lib" / "x.py").write_text("x\n")
+    assert not take_snapshot(str(repository)).dirty

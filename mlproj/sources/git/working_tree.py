@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mlproj.sources.digest import ALWAYS_IGNORED
 from mlproj.sources.git.remotes import remote_without_credentials
 from mlproj.sources.git.variables import REDIRECTING
 from mlproj.sources.snapshot import Snapshot
@@ -89,7 +90,7 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
             branch = entry[14:]
         elif entry.startswith(("1 ", "u ")):
             changed.append(entry)
-        elif entry.startswith("? "):
+        elif entry.startswith("? ") and ALWAYS_IGNORED.isdisjoint(entry[2:].split("/")):
             untracked.append(entry[2:])
     subdirectory = _subdirectory(folder)
     dirty = bool(changed or untracked)
