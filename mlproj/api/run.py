@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
+from mlproj.api.beginning import begin_run, facts_of, reused
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.inputs import inputs_of
 from mlproj.api.interruption import Interrupted, interruptible
@@ -21,7 +22,7 @@ from mlproj.api.outputs import keep_outputs, outputs_before
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved, resolve_request
-from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
+from mlproj.api.stores import RUN_ID_VARIABLE
 from mlproj.api.tracking import (
     Tracking,
     begin_tracking,
@@ -37,21 +38,20 @@ from mlproj.api.tracking import (
 from mlproj.api.variables import as_recorded, command_variables, deciding, with_defaults
 from mlproj.environments.environment import Environment
 from mlproj.errors import MlprojError, StoreError
-from mlproj.execution.masking import forms_of, mask_text
+from mlproj.execution.masking import mask_text
 from mlproj.execution.plan import Outcome, Plan, Usage
 from mlproj.execution.sampling import Sampling, begin_sampling, end_sampling
 from mlproj.execution.supervise import Observers, Standby, stand_down, start_ahead, supervise
 from mlproj.files import dump_json, write_atomically
-from mlproj.locations import store_folder
 from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import Signature
 from mlproj.runs.intake import Intake, open_intake
 from mlproj.runs.record import RunRecord
 from mlproj.runs.result_key import result_key
-from mlproj.runs.store import LiveRun, begin, finish, load, new_run_id, save
+from mlproj.runs.store import LiveRun, finish, load, save
 from mlproj.runs.totals import with_totals
-from mlproj.sources.git.working_tree import CommitFacts, commit_facts
+from mlproj.sources.git.working_tree import CommitFacts
 from mlproj.text import one_line
 from mlproj.tracking.gateway.listener import JoinedRun
 from mlproj.tracking.other_trackers import tracker_variables
@@ -86,13 +86,13 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             try:
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
-                facts = _facts(resolved)
-                if request.reuse and (found := _reused(request, resolved, facts, listener)) is not None:
+                facts = facts_of(resolved)
+                if request.reuse and (found := reused(request, resolved, facts, listener)) is not None:
                     stand_down(standby)
                     return found
                 if resolved.environment.docker is not None and not standby.begun:
                     start_ahead(standby, client_of(standby, resolved.grace_s))
-                live, record, patch = _begin(request, resolved, facts, listener)
+                live, record, patch = begin_run(request, resolved, facts, listener)
             except BaseException:
                 stand_down(standby)
                 raise
@@ -101,36 +101,6 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             release(resolved.snapshot)
             if request.keep_tree and resolved.snapshot.tree is not None:
                 listener.notice(f"the project's tree is kept in {one_line(resolved.snapshot.tree.folder)}")
-
-
-def _begin(
-    request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener
-) -> tuple[LiveRun, RunRecord, bytes]:
-    store = open_settled_store(request.store or store_folder(), listener.notice)
-    parent = os.environ.get(RUN_ID_VARIABLE) or None
-    record = recording.first_record(new_run_id(store), request, resolved, parent, facts)
-    patch = resolved.snapshot.patch
-    if patch and any(form in patch for secret in resolved.secrets for form in forms_of(secret)):
-        notice = "the patch of the changes is not kept: it holds the value of a secret"
-        source = replace(record.source, patch=None, notes=[*record.source.notes, notice])
-        record, patch = replace(record, source=source), b""
-        listener.notice(notice)
-    return begin(store, record), record, patch
-
-
-def _reused(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener) -> RunRecord | None:
-    from mlproj.api.reuse import find_reusable
-
-    found = find_reusable(request, resolved, facts, listener)
-    if found.record is None:
-        listener.notice(f"not reused: {found.reason}")
-    else:
-        listener.notice(f"run {found.record.id[:12]} of {found.record.started_at[:16]} stands for this one")
-    return found.record
-
-
-def _facts(resolved: Resolved) -> CommitFacts:
-    return commit_facts(resolved.snapshot.folder) if resolved.snapshot.commit is not None else CommitFacts()
 
 
 class _Walk:

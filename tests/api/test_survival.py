@@ -77,7 +77,7 @@ sys.exit(main(["run", {str(folder)!r}]))
 
 STAGES = [
     "mlproj.api.run.resolve_request",
-    "mlproj.api.run.begin",
+    "mlproj.api.beginning.begin",
     "mlproj.environments.virtualenv.prepare",
     "mlproj.api.run.save",
     "mlproj.api.run.supervise",
