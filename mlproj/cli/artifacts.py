@@ -74,6 +74,8 @@ def get(run: str, name: str | None, target: Path | None, force: bool) -> int:
     target = target or Path(source.name)
     if target.is_dir() and not target.is_symlink() and not (source.is_dir() and target.name == source.name):
         target = target / source.name  # into a folder that is there, as cp does
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise UsageError(f"`{one_line(target)}` is no file and no folder: it is not replaced")
     if target.exists() or target.is_symlink():
         if not force:
             raise UsageError(f"`{one_line(target)}` is there already", hint="--force replaces it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,10 @@ def test_a_folder_comes_as_a_folder(project: Any, cli: Any, monkeypatch: pytest.
 def test_a_misspelt_command(cli: Any) -> None:
     done = cli("artifacts", "lst")
     assert (done.status, "No such command" in done.err) == (2, True)
+
+
+def test_a_pipe_is_not_replaced(trained: list[str], wine: Path, cli: Any) -> None:
+    os.mkfifo(wine / "pipe")
+    done = cli("artifacts", "get", "better", "model", "--to", wine / "pipe", "--force")
+    assert (done.status, "is no file and no folder: it is not replaced" in done.err) == (2, True)
+    assert (wine / "pipe").is_fifo()
