@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
+from mlproj.errors import StoreError
 from mlproj.runs.record import RunRecord
 from mlproj.runs.times import seconds_of
 
@@ -22,27 +24,70 @@ _INSERT = "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}".
 )
 
 
+_LARGEST_INTEGER = (1 << 63) - 1
+
+
+class UnindexableRecordError(StoreError):
+    """A record says what the database cannot hold, and what no record of mlproj's says."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    run: list[Any]
+    params: list[tuple[Any, ...]]
+    tags: list[tuple[Any, ...]]
+    metrics: list[tuple[Any, ...]]
+
+
+def check_indexable(record: RunRecord) -> None:
+    """Raise ``UnindexableRecordError`` for a record that the database cannot hold."""
+    _rows(record)
+
+
+def _rows(record: RunRecord) -> _Rows:
+    """What the database is to hold of a record, without the run's number."""
+    try:
+        at_ms = int(seconds_of(record.ended_at or record.started_at) * 1000) if record.started_at else 0
+        rows = _Rows(
+            [_storable(value) for value in _row(record)],
+            [(plain(name), *param_columns(value)) for name, value in record.parameters.items()],
+            [(plain(name), plain(str(value))) for name, value in record.tags.items()],
+            [(plain(name), value, at_ms, value, value) for name, value in record.metrics.items()],
+        )
+        for row in (rows.run, *rows.metrics):
+            for value in row:
+                _check_value(value)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise UnindexableRecordError(f"the record of run {record.id} is damaged: {error}") from None
+    return rows
+
+
+def _check_value(value: Any) -> None:
+    if not isinstance(value, (str, int, float, type(None))):
+        raise TypeError(f"{type(value).__name__} in place of a text or a number")
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        raise ValueError("a number of more than 64 bits")
+
+
 def index_record(connection: sqlite3.Connection, record: RunRecord) -> int:
     """Make the database say what ``record`` says, inside the caller's transaction; returns
-    the run's number.
+    the run's number. Raises ``UnindexableRecordError``.
     """
-    connection.execute(_INSERT, [_storable(value) for value in _row(record)])
+    rows = _rows(record)
+    connection.execute(_INSERT, rows.run)
     number = number_of(connection, record.id)
     if record.status != "running":
         # While it runs, the intake adds what is logged, which its record does not have before it ends.
         connection.execute("DELETE FROM params WHERE run = ?", (number,))
         connection.execute("DELETE FROM tags WHERE run = ?", (number,))
-    params = [(number, plain(name), *param_columns(value)) for name, value in record.parameters.items()]
-    connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", params)
-    tags = [(number, plain(name), plain(str(value))) for name, value in record.tags.items()]
-    connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", tags)
+    connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", [(number, *row) for row in rows.params])
+    connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(number, *row) for row in rows.tags])
     # A metric with points has its row from them already, with what the record does not
     # have: step and extremes.
-    at_ms = int(seconds_of(record.ended_at or record.started_at) * 1000) if record.started_at else 0
     connection.executemany(
         "INSERT INTO metrics VALUES (?, ?, ?, 0, ?, ?, ?, 1) "
         "ON CONFLICT (run, name) DO UPDATE SET value = excluded.value",
-        [(number, plain(name), value, at_ms, value, value) for name, value in record.metrics.items()],
+        [(number, *row) for row in rows.metrics],
     )
     return number
 

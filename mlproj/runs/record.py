@@ -286,7 +286,7 @@ def from_json(mapping: Any) -> RunRecord:
         values["metrics"] = {name: float(value) for name, value in values.get("metrics", {}).items()}
         values["other"] = {key: value for key, value in mapping.items() if key not in known}
         return RunRecord(**values)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise StoreError(f"the record of run {mapping['id'][:32]} is damaged: {error}") from error
 
 

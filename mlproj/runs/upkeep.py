@@ -21,7 +21,7 @@ from mlproj.runs.database import (
     transaction,
 )
 from mlproj.runs.identifiers import is_run_id
-from mlproj.runs.index import forget_metrics, index_record
+from mlproj.runs.index import UnindexableRecordError, check_indexable, forget_metrics, index_record
 from mlproj.runs.intake import open_intake
 from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files, trashed_files
 from mlproj.runs.record import RunRecord
@@ -67,14 +67,20 @@ def _settled(store: Store, run_id: str, this_host: str) -> RunRecord | None:
             write_record(files, record)
             files.reserve.unlink(missing_ok=True)
             shutil.rmtree(files.uploads, ignore_errors=True)
-        record = index_anew(store, files, record)
+        try:
+            record = index_anew(store, files, record)
+        except UnindexableRecordError:
+            return None  # `check` tells of it
     return record if found_lost else None
 
 
 def _as_lost(files: RunFiles, record: RunRecord) -> RunRecord:
     heard = [path.stat().st_mtime for path in (files.record, files.log, files.metrics) if path.exists()]
     ended = max(heard, default=time.time())
-    started = seconds_of(record.started_at) if record.started_at else ended
+    try:
+        started = seconds_of(record.started_at)
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        started = ended
     return replace(
         record,
         status="lost",
@@ -167,6 +173,7 @@ def check(store: Store) -> list[str]:
 def _problems_of(files: RunFiles, *, known: bool) -> Iterator[str]:
     try:
         record = read_record(files)
+        check_indexable(record)
     except FileNotFoundError:
         yield f"{one_line(files.folder)} has no run.json"
         return

@@ -14,16 +14,20 @@ from typing import Literal
 from mlproj import locks
 from mlproj.errors import SourceError, StoreError, UsageError
 from mlproj.runs.database import explained
-from mlproj.runs.identifiers import is_run_id
+from mlproj.runs.identifiers import is_run_id, milliseconds_of_id
+from mlproj.runs.index import check_indexable
 from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files
 from mlproj.runs.record import ImportRecord, RunRecord, from_json
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of
+from mlproj.runs.times import seconds_of
 from mlproj.runs.upkeep import index_anew
 from mlproj.sharing.contents import record_bytes, shared_record
 from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, printable
 
+# Later ones than these no calendar has, and the next run's id follows the largest of the store.
+_YEAR_10000_MS = 253_402_300_800_000
 OWN_FOLDERS = ("artifacts", "source", "inputs")
 _OWN_FILES = ("output.log", "metrics.jsonl", "resources.jsonl")
 # What a run's folder has beside, or may have, and what a lock must not pass for.
@@ -71,8 +75,15 @@ def checked_record(content: bytes) -> RunRecord:
         raise SourceError(f"its run.json is no record: {error.message}") from None
     if not is_run_id(record.id) or (record.parent is not None and not is_run_id(record.parent)):
         raise SourceError("its run.json is no record: its id, or its parent's, is none")
+    if milliseconds_of_id(record.id) >= _YEAR_10000_MS:
+        raise SourceError("its run.json is no record: the time in its id is none")
     if record.status == "running":
         raise SourceError("its run has not ended")
+    _check_times(record)
+    try:
+        check_indexable(record)
+    except StoreError as error:
+        raise SourceError(f"its run.json is no record: {one_line(error.message)}") from None
     _check_name(record.environment.lock, "lock")
     if record.source.patch not in (None, "source.patch"):
         _check_name(record.source.patch, "patch")
@@ -82,6 +93,16 @@ def checked_record(content: bytes) -> RunRecord:
             if not checked_parts(each.path) or each.path.endswith("/"):
                 raise SourceError(f"an output's file has no possible name: `{one_line(each.path)}`")
     return shared_record(record)
+
+
+def _check_times(record: RunRecord) -> None:
+    """Refuse times that are none: a run's age, and its curves, are reckoned from them."""
+    for name, said in (("started_at", record.started_at), ("ended_at", record.ended_at)):
+        try:
+            if said:
+                seconds_of(said)
+        except (ValueError, OverflowError):
+            raise SourceError(f"its run.json is damaged: {name} is no time of ISO 8601: `{one_line(said)}`") from None
 
 
 def _check_name(name: str | None, what: str) -> None:

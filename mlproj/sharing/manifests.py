@@ -89,7 +89,7 @@ def parse_manifest(content: bytes, run_id: str) -> Manifest:
         record = checked_record(json.dumps(mapping["record"]).encode())
         numbers = [int(told[name]) for name in ("size", "count", "bytes")]
         files_sha256 = _checked_digest(told["sha256"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise SourceError("its manifest is damaged") from None
     if record_sha256(record) != digest or record.id != run_id:
         raise SourceError("its manifest is damaged: the record is not the one of its SHA-256")
@@ -100,7 +100,7 @@ def parse_listing(content: bytes, record: RunRecord) -> list[RemoteFile]:
     """The files of a run in their list, whose digest was checked. Raises SourceError for a name that no run has."""
     try:
         files = [_file(each) for each in json.loads(content)]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise SourceError("the list of its files is damaged") from None
     for each in files:
         if not is_of_run(each.path, record):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,31 @@ def test_rebuild_tells_of_a_run_that_cannot_be_read(trained: list[str], own_home
     assert done.status == 1
     assert "the database holds 2 runs" in done.out
     assert trained[1] in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("exit_status", 10**30), ("duration_s", 10**30), ("metrics", {"rmse": 10**400}), ("ended_at", "yesterday")]
+    + [("name", ["better"]), ("tags", ["stage"])],
+)
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_record_that_no_database_holds_is_told_as_damage(
+    trained: list[str], own_home: Path, cli: Any, name: str, value: Any, indexed: bool
+) -> None:
+    path = own_home / "runs" / trained[1] / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    if not indexed:
+        with closing(sqlite3.connect(own_home / "mlproj.db")) as connection, connection:
+            connection.execute("DELETE FROM runs WHERE id = ?", (trained[1],))
+    assert cli("runs", "--json").status == 0 or indexed
+    checked = cli("store", "check")
+    assert (checked.status, f"the record of run {trained[1]} is damaged" in checked.out) == (1, True), checked.err
+    rebuilt = cli("store", "rebuild")
+    assert (rebuilt.status, rebuilt.out) == (1, "the database holds 2 runs\n")
+    assert f"the record of run {trained[1]} is damaged" in rebuilt.err
+    assert [each["id"] for each in cli("runs", "--json").json] == [trained[2], trained[0]]
+    assert cli("run", "-e", "train", "-q").status == 0
+    assert cli("gc").status == 0
 
 
 def test_a_store_of_a_newer_mlproj_is_refused(trained: list[str], own_home: Path, cli: Any) -> None:
