@@ -145,6 +145,8 @@ def _patch(record: RunRecord, files: RunFiles, origin: Origin) -> bytes:
     try:
         intact = sha256_of_file(files.patch) == source.patch_sha256
     except OSError:
+        if origin.files.source.is_dir():
+            return b""  # the project's files came with the run, changes and all
         raise NotReproducibleError(record.id, ["the patch of the changes since the commit is lost"]) from None
     if not intact:
         missing = "the patch of the changes since the commit is not the recorded one any more"

@@ -55,9 +55,12 @@ def shared_contents(store: Store, record: RunRecord, choice: Choice, fetching: F
 
 
 def _secrets_here(record: RunRecord) -> tuple[str, ...]:
-    """The values of the run's secrets, as far as this process has them."""
+    """The values of the run's secrets in the forms that they turn up in, as far as this process has them."""
+    from mlproj.execution.masking import forms_of
+
     names = record.request.secrets.values() if record.request is not None else ()
-    return tuple(value for name in names if (value := os.environ.get(name)))
+    forms = {form for name in names for form in forms_of(os.environ.get(name, ""))}
+    return tuple(sorted(form.decode("utf-8", "surrogateescape") for form in forms))
 
 
 def export_run(

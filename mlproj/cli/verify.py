@@ -18,7 +18,8 @@ from mlproj.text import one_line, plural
 def verify(runs: tuple[str, ...], everything: bool, as_json: bool) -> int:
     """Check that what is stored of runs is what was recorded: artifacts, patch and lock, by their digests.
 
-    The exit status is 1 when something is missing or was changed.
+    The exit status is 1 when something is missing or was changed. What an imported run came without is told, and is no
+    damage.
 
     \b
     Examples:
@@ -44,9 +45,12 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool) -> int:
             continue
         found = verify_run(record, files_of(store, record.id))
         damaged = damaged or bool(found.damages)
-        results.append({"run": record.id, "files": found.files, "damages": [asdict(each) for each in found.damages]})
+        damages = [asdict(each) for each in found.damages]
+        absent = list(found.not_brought)
+        results.append({"run": record.id, "files": found.files, "damages": damages, "not_brought": absent})
         if not as_json:
             how = f"{plural(len(found.damages), 'file')} not as recorded" if found.damages else "as recorded"
+            how += f"; {plural(len(absent), 'file')} not brought when it was imported" if absent else ""
             out(f"{'✗' if found.damages else '✓'} {shown_id(store, record.id)}  {plural(found.files, 'file')}: {how}")
             for damage in found.damages:
                 out(f"    {one_line(damage.path)}: {damage.what}")

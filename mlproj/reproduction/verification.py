@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlproj.files import sha256_of_file
 from mlproj.runs.layout import RunFiles
-from mlproj.runs.record import RunRecord
+from mlproj.runs.record import RunRecord, not_brought, recorded_files
 from mlproj.text import one_line
 
 
@@ -26,28 +25,21 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verification:
-    """How many files of a run were looked at, and what is wrong with them."""
+    """How many files of a run were looked at, what is wrong with them, and which never came with an imported run."""
 
     files: int
     damages: tuple[Damage, ...]
+    not_brought: tuple[str, ...] = ()
 
 
 def verify_run(record: RunRecord, files: RunFiles) -> Verification:
     """Read every file of a run that its record has a digest of. Nothing is changed."""
-    expected = dict(_expected(record))
+    recorded = {path: digest for path, digest in recorded_files(record).items() if digest is not None}
+    absent = sorted(path for path in not_brought(record) & recorded.keys() if not os.path.lexists(files.folder / path))
+    expected = {path: digest for path, digest in recorded.items() if path not in absent}
     damages = [damage for path, digest in expected.items() if (damage := _look_at(files.folder, path, digest))]
-    damages += [Damage(path, "not recorded") for path in sorted(_artifacts(files) - expected.keys())]
-    return Verification(len(expected), tuple(damages))
-
-
-def _expected(record: RunRecord) -> Iterator[tuple[str, str]]:
-    for output in record.outputs:
-        for file in output.files:
-            yield f"artifacts/{file.path}", file.sha256
-    if record.source.patch is not None and record.source.patch_sha256 is not None:
-        yield record.source.patch, record.source.patch_sha256
-    if record.environment.lock is not None and record.environment.lock_sha256 is not None:
-        yield record.environment.lock, record.environment.lock_sha256
+    damages += [Damage(path, "not recorded") for path in sorted(_artifacts(files) - recorded.keys())]
+    return Verification(len(expected), tuple(damages), tuple(absent))
 
 
 def _look_at(folder: Path, path: str, digest: str) -> Damage | None:

@@ -108,6 +108,9 @@ class ImportRecord:
 
     origin: str = _said("The file or remote it was taken from, without credentials", default="")
     at: str = _said("When: ISO 8601, UTC", default="")
+    without: list[str] = _said(
+        "Files of the record, in the run's folder, that did not come with it", default_factory=list
+    )
 
 
 @dataclass(frozen=True)
@@ -256,6 +259,23 @@ class RunRecord:
     )
     schema_version: int = _said("Version of this record's form", default=SCHEMA_VERSION)
     other: dict[str, Any] = _said("Keys that a newer mlproj wrote, kept as they are", default_factory=dict)
+
+
+def recorded_files(record: RunRecord) -> dict[str, str | None]:
+    """The files that a record says are kept, by their paths in the run's folder, each with its SHA-256."""
+    files: dict[str, str | None] = {
+        f"artifacts/{each.path}": each.sha256 for output in record.outputs for each in output.files
+    }
+    if record.source.patch:
+        files[record.source.patch] = record.source.patch_sha256
+    if record.environment.lock:
+        files[record.environment.lock] = record.environment.lock_sha256
+    return files
+
+
+def not_brought(record: RunRecord) -> frozenset[str]:
+    """The files of a record that an imported run came without, by their paths in the run's folder."""
+    return frozenset(record.imported.without if record.imported is not None else ())
 
 
 def to_json(record: RunRecord) -> dict[str, Any]:

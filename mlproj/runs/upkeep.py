@@ -24,7 +24,7 @@ from mlproj.runs.identifiers import is_run_id
 from mlproj.runs.index import UnindexableRecordError, check_indexable, forget_metrics, index_record
 from mlproj.runs.intake import open_intake
 from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files, trashed_files
-from mlproj.runs.record import RunRecord
+from mlproj.runs.record import RunRecord, not_brought
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, is_live
 from mlproj.runs.times import now_text, seconds_of, time_text
@@ -184,9 +184,12 @@ def _problems_of(files: RunFiles, *, known: bool) -> Iterator[str]:
         yield f"{one_line(files.record)} is the record of another run, {one_line(record.id)}"
     if not known:
         yield f"run {files.folder.name} is not in the database: `mlproj store rebuild` puts it there"
+    absent = not_brought(record)
     for output in record.outputs:
         for each in output.files:
             kept = files.artifacts / each.path
+            if f"artifacts/{each.path}" in absent and not os.path.lexists(kept):
+                continue
             if not kept.is_file() or kept.stat().st_size != each.size:
                 yield f"run {record.id}: the artifact {one_line(each.path)} is gone or of another size"
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mlproj import locks
 from mlproj.errors import SourceError, StoreError, UsageError
@@ -17,7 +17,7 @@ from mlproj.runs.database import explained
 from mlproj.runs.identifiers import is_run_id, milliseconds_of_id
 from mlproj.runs.index import check_indexable
 from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files
-from mlproj.runs.record import ImportRecord, RunRecord, from_json
+from mlproj.runs.record import ImportRecord, RunRecord, from_json, recorded_files
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of
 from mlproj.runs.times import seconds_of
@@ -67,7 +67,7 @@ def checked_record(content: bytes) -> RunRecord:
 
     try:
         record = from_json(json.loads(content))
-        TypeAdapter(RunRecord).validate_python(dataclasses.asdict(record))
+        TypeAdapter(RunRecord).validate_python(_in_unicode(dataclasses.asdict(record)))
     except (ValueError, RecursionError) as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
         raise SourceError(f"its run.json is damaged{f': {one_line(where)}' if where else ''}") from None
@@ -90,9 +90,27 @@ def checked_record(content: bytes) -> RunRecord:
         raise SourceError(f"the patch of its run has no possible name: `{one_line(record.source.patch)}`")
     for output in record.outputs:
         for each in output.files:
-            if not checked_parts(each.path) or each.path.endswith("/"):
-                raise SourceError(f"an output's file has no possible name: `{one_line(each.path)}`")
+            _check_output(each.path)
     return shared_record(record)
+
+
+def _in_unicode(mapping: dict[str, Any]) -> Any:
+    """The mapping without the lone surrogates that stand for a name's bytes which are no UTF-8: pydantic takes none."""
+    return json.loads(json.dumps(mapping, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _check_output(path: str) -> None:
+    """Refuse the name of an output that would lead out of the run's folder, or that no file could have.
+
+    One that another machine could not keep, such as one with a line break, is only a name: no file came under it.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise SourceError(f"an output's file has no possible name: `{one_line(path)}`") from None
+    shown = "".join(each if each.isprintable() else "_" * len(each.encode("utf-8", "surrogateescape")) for each in path)
+    if not checked_parts(shown.replace("\\", "/")) or path.endswith("/") or "\0" in path:
+        raise SourceError(f"an output's file has no possible name: `{one_line(path)}`")
 
 
 def _check_times(record: RunRecord) -> None:
@@ -124,13 +142,9 @@ def is_of_run(name: str, record: RunRecord) -> bool:
 
 def check_against_record(record: RunRecord, digests: Mapping[str, str]) -> None:
     """Check files, by their names and digests, against the record. Raises SourceError for one that is another."""
-    expected = {f"artifacts/{each.path}": each.sha256 for output in record.outputs for each in output.files}
-    if record.source.patch and record.source.patch_sha256:
-        expected[record.source.patch] = record.source.patch_sha256
-    if record.environment.lock and record.environment.lock_sha256:
-        expected[record.environment.lock] = record.environment.lock_sha256
+    recorded = recorded_files(record)
     for name, digest in digests.items():
-        if expected.get(name, digest) != digest:
+        if (recorded.get(name) or digest) != digest:
             raise SourceError(f"`{one_line(name)}` is damaged: its SHA-256 is not the one in the run's record")
 
 
@@ -144,11 +158,16 @@ def settle_in(store: Store, new: RunFiles, record: RunRecord, origin: ImportReco
         if known.record.exists():
             return _beside(known, new, record)
         new.artifacts.mkdir(exist_ok=True)
+        origin = dataclasses.replace(origin, without=_absent(new, record))
         write_record(new, dataclasses.replace(record, imported=origin))
         files = live_files(store.folder, record.id)
         new.folder.rename(files.folder)
     index_anew(store, files, read_record(files))
     return Arrived(record.id, "new")
+
+
+def _absent(files: RunFiles, record: RunRecord) -> list[str]:
+    return sorted(name for name in recorded_files(record) if not os.path.lexists(files.folder / name))
 
 
 def _beside(known: RunFiles, new: RunFiles, record: RunRecord) -> Arrived:
@@ -159,15 +178,25 @@ def _beside(known: RunFiles, new: RunFiles, record: RunRecord) -> Arrived:
     if record_bytes(shared_record(here)) != record_bytes(record):
         hint = f"`mlproj show {shown}` shows the one that is here; `mlproj delete {shown}` and `mlproj gc` remove it."
         raise UsageError(f"run {shown} is here already, and is not the same", hint=hint)
-    came = _complete(known, new, whole=here.imported is not None)
+    came = _complete(known, new, here)
+    if came and here.imported is not None:
+        with locks.exclusive_here(known.change_lock):
+            here = read_record(known)
+            assert here.imported is not None
+            imported = dataclasses.replace(here.imported, without=_absent(known, here))
+            write_record(known, dataclasses.replace(here, imported=imported))
     return Arrived(record.id, "completed" if came else "same")
 
 
-def _complete(known: RunFiles, new: RunFiles, *, whole: bool) -> int:
+def _complete(known: RunFiles, new: RunFiles, here: RunRecord) -> int:
     """Add the files that a run lacks here, as when it came without its artifacts before; gives how many."""
     from mlproj.sharing.contents import names_below
 
-    came = 0
+    came, whole = 0, here.imported is not None
+    for name in (here.source.patch, here.environment.lock):
+        if name and not (known.folder / name).exists() and (new.folder / name).exists():
+            (new.folder / name).rename(known.folder / name)
+            came += 1
     for name in names_below(new.artifacts) if new.artifacts.is_dir() else ():
         target = known.artifacts / name
         if not os.path.lexists(target):

@@ -11,13 +11,14 @@ from pathlib import Path
 from mlproj.errors import SourceError, StoreError, UsageError
 from mlproj.files import dump_json, human_size, sha256_of_file, sha256_of_text
 from mlproj.runs.layout import RunFiles
-from mlproj.runs.record import RunRecord, to_json
-from mlproj.sharing.secret_files import secret_in
+from mlproj.runs.record import RunRecord, not_brought, recorded_files, to_json
+from mlproj.sharing.secret_files import secret_in, secret_in_patch
 from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, plural
 
 RECORD_NAME = "run.json"
 _NAMED = 3
+_LOST = "`mlproj verify` tells of all that is; where it is kept elsewhere, put it back there."
 _DAMAGED = "`mlproj verify` tells of all that is; `mlproj export --no-artifacts` leaves artifacts out."
 
 
@@ -60,11 +61,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Contents:
-    """A run as it is shared: ``files`` are in the order of their paths, ``notices`` say what was left out, and why."""
+    """A run as it is shared: ``files`` are in the order of their paths, ``notices`` say what was left out, and why.
+
+    ``secret`` are the paths of those left out because they hold secrets.
+    """
 
     record: RunRecord
     files: tuple[SharedFile, ...]
     notices: tuple[str, ...] = ()
+    secret: frozenset[str] = frozenset()
 
     @property
     def record_bytes(self) -> bytes:
@@ -87,28 +92,51 @@ def contents_of(
 ) -> Contents:
     """What is shared of a run: every file is read for its digest.
 
-    Raises StoreError for a kept file that is no longer the recorded one, and UsageError for a run that goes on.
+    Raises StoreError for a kept file that is lost or no longer the recorded one, and UsageError for a run that goes on.
     """
     if record.status == "running":
         raise UsageError(f"run {record.id[:12]} is still running", hint=f"`mlproj stop {record.id[:12]}` stops it.")
-    record = shared_record(record)
     gathering = _Gathering(choice)
-    recorded = {
-        record.source.patch: record.source.patch_sha256,
-        record.environment.lock: record.environment.lock_sha256,
-    }
     try:
+        _refuse_lost(record, files, choice)
+        record = shared_record(record)
+        recorded = recorded_files(record)
+        for prefix, found in (("source", project), ("inputs", inputs if choice.inputs else None)):
+            _add_project_files(gathering, prefix, found)
         for name in _own_files(record):
+            if name == record.source.patch and _is_secret_patch(gathering, files.folder / name, project):
+                continue
             if (files.folder / name).is_file():
                 _check_digest(gathering.add(name, files.folder / name), recorded.get(name))
         if choice.artifacts:
             _add_artifacts(gathering, record, files.artifacts)
-        for prefix, found in (("source", project), ("inputs", inputs if choice.inputs else None)):
-            _add_project_files(gathering, prefix, found)
     except OSError as error:
         raise StoreError(f"{one_line(error.filename or files.folder)} cannot be read: {error.strerror}") from None
     shared = tuple(sorted(gathering.found, key=lambda each: each.path))
-    return Contents(record, shared, tuple(gathering.told()))
+    return Contents(record, shared, tuple(gathering.told()), frozenset(gathering.secret))
+
+
+def _refuse_lost(record: RunRecord, files: RunFiles, choice: Choice) -> None:
+    """Refuse a run of which something is lost: whoever gets it could not tell that from what was left out."""
+    sizes = {f"artifacts/{each.path}": each.size for output in record.outputs for each in output.files}
+    for name in recorded_files(record).keys() - not_brought(record):
+        is_wanted = name not in sizes or (
+            choice.artifacts and (choice.largest_artifact is None or sizes[name] <= choice.largest_artifact)
+        )
+        if is_wanted and not os.path.lexists(files.folder / name):
+            hint = _DAMAGED if name in sizes else _LOST
+            raise StoreError(f"{one_line(files.folder / name)} is lost", hint=hint)
+
+
+def _is_secret_patch(gathering: _Gathering, patch: Path, project: ProjectFiles | None) -> bool:
+    """Whether the patch would tell what is left out; then it is left out itself."""
+    left_out = [each.removeprefix("source/") for each in gathering.secret if each.startswith("source/")]
+    if not patch.is_file() or not secret_in_patch(patch, gathering.choice.secrets, left_out):
+        return False
+    gathering.secret.append(patch.name)
+    rest = "the project's files go along as they ran" if project is not None else "the run cannot be had again there"
+    gathering.notices.append(f"{patch.name} is left out, as it holds secrets; {rest}")
+    return True
 
 
 def _own_files(record: RunRecord) -> list[str]:
@@ -125,18 +153,22 @@ def _check_digest(found: SharedFile | None, recorded: str | None) -> None:
 
 def _add_artifacts(gathering: _Gathering, record: RunRecord, folder: Path) -> None:
     recorded = {each.path: each.sha256 for output in record.outputs for each in output.files}
-    too_large = []
+    too_large, secret = [], []
     for name in sorted(names_below(folder)):
         path = folder / name
         largest = gathering.choice.largest_artifact
         if largest is not None and path.lstat().st_size > largest:
             too_large.append(name)
             continue
+        if secret_in(path, gathering.choice.secrets):
+            secret.append(f"artifacts/{name}")
+            continue
         added = gathering.add(f"artifacts/{name}", path)
         if not path.is_symlink():
             _check_digest(added, recorded.get(name))
     if too_large and (largest := gathering.choice.largest_artifact) is not None:
         gathering.notices.append(f"left out, larger than {human_size(largest)}: {_some(too_large)}")
+    gathering.keep_back(secret)
 
 
 def _add_project_files(gathering: _Gathering, prefix: str, found: ProjectFiles | None) -> None:
@@ -153,11 +185,10 @@ def _add_project_files(gathering: _Gathering, prefix: str, found: ProjectFiles |
                 gathering.found = [each for each in gathering.found if not each.path.startswith("inputs/")]
                 return
         if secret_in(path, gathering.choice.secrets):
-            secret.append(name)
+            secret.append(f"{prefix}/{name}")
             continue
         gathering.add(f"{prefix}/{name}", path if prefix == "source" else path.resolve())
-    if secret:
-        gathering.notices.append(f"left out, as they hold secrets: {_some([f'{prefix}/{each}' for each in secret])}")
+    gathering.keep_back(secret)
 
 
 @dataclass
@@ -166,7 +197,14 @@ class _Gathering:
     found: list[SharedFile] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+    secret: list[str] = field(default_factory=list)
     taken: dict[str, str] = field(default_factory=dict)
+
+    def keep_back(self, secret: Sequence[str]) -> None:
+        """Note files that are left out for the secrets in them."""
+        self.secret += secret
+        if secret:
+            self.notices.append(f"left out, as they hold secrets: {_some(secret)}")
 
     def add(self, name: str, path: Path) -> SharedFile | None:
         """Add a file, unless whoever gets it could not put it where it belongs."""

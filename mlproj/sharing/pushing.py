@@ -103,4 +103,5 @@ class Push:
         if sha256_of(content) != known.files_sha256:
             return []
         folders = {each.path.split("/")[0] for each in shared.files}
-        return [each for each in parse_listing(content, shared.record) if each.path.split("/")[0] not in folders]
+        files = [each for each in parse_listing(content, shared.record) if each.path not in shared.secret]
+        return [each for each in files if each.path.split("/")[0] not in folders]

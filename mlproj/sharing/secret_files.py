@@ -1,34 +1,74 @@
-"""Which files of a project do not leave the machine: those that hold credentials, by their name or their content."""
+"""Which files of a run do not leave the machine: those that hold credentials, by their name or their content."""
 
 from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mlproj.files import CHUNK
 from mlproj.text import is_text
 
+# Shorter ones stand in every file.
+SHORTEST_SECRET = 4
 # Where tools keep credentials; `.env.example` and its like are there to be shared.
 _NAMES = re.compile(
     r"\.env(\.(?!example$|sample$|template$|dist$).*)?|\.netrc|_netrc|\.pypirc|\.pgpass|\.git-credentials|\.htpasswd|"
     r"id_(rsa|dsa|ecdsa|ed25519)|credentials\.json|\.dockercfg"
 )
 _PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\s")
-_LOOKED_INTO = 10 << 20
+_KEY_IN_PATCH = re.compile(rb"^[-+ ]\s*" + _PRIVATE_KEY.pattern, re.MULTILINE)
+_HEADER = re.compile(rb"^diff --git (.*)$", re.MULTILINE)
 
 
 def secret_in(path: Path, secrets: Sequence[str]) -> bool:
-    """Whether a file is one of credentials, a private key, or holds one of ``secrets``.
-
-    Files over 10 MiB are data, and are not looked into.
-    """
+    """Whether a file is one of credentials, a private key, or holds one of ``secrets``. Raises OSError."""
     if _NAMES.fullmatch(path.name):
         return True
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LOOKED_INTO:
+    if not stat.S_ISREG(path.lstat().st_mode):
         return False
+    wanted = _any_of(secrets)
+    with path.open("rb") as stream:
+        window = stream.read(CHUNK)
+        if _PRIVATE_KEY.match(window.lstrip()):
+            return True
+        if wanted is None:
+            return False
+        # Of each window the end is looked at once more, for what begins in it.
+        overlap = max(len(each.encode()) for each in secrets if is_text(each))
+        while window:
+            if wanted.search(window):
+                return True
+            chunk = stream.read(CHUNK)
+            window = window[-overlap:] + chunk if chunk else b""
+    return False
+
+
+def secret_in_patch(path: Path, secrets: Sequence[str], left_out: Sequence[str]) -> bool:
+    """Whether a patch holds a file of credentials, a private key, one of ``secrets``, or a file of ``left_out``.
+
+    The last are names in the project's folder, which may be below the repository's. Raises OSError.
+    """
     content = path.read_bytes()
-    if _PRIVATE_KEY.match(content.lstrip()):
+    wanted = _any_of(secrets)
+    if _KEY_IN_PATCH.search(content) or (wanted is not None and wanted.search(content)):
         return True
-    return any(each.encode() in content for each in secrets if is_text(each) and len(each) > 3)
+    ends = tuple(f"/{each}" for each in left_out)
+    return any(_NAMES.fullmatch(name.rpartition("/")[2]) or f"/{name}".endswith(ends) for name in _names_in(content))
+
+
+def _any_of(secrets: Sequence[str]) -> re.Pattern[bytes] | None:
+    forms = [re.escape(each.encode()) for each in secrets if is_text(each) and len(each) >= SHORTEST_SECRET]
+    return re.compile(b"|".join(forms)) if forms else None
+
+
+def _names_in(patch: bytes) -> Iterator[str]:
+    """The files that a patch changes; ``diff --git a/NAME b/NAME`` says it twice, as renames are not looked for."""
+    for found in _HEADER.finditer(patch):
+        header = found[1]
+        name = header[2 : 2 + (len(header) - 5) // 2]
+        if header.startswith(b'"'):
+            # As git quotes it: like a string of C's, its bytes in octal digits.
+            name = header[3 : 3 + (len(header) - 9) // 2].decode("unicode_escape").encode("latin-1")
+        yield name.decode("utf-8", "surrogateescape")

@@ -148,12 +148,19 @@ def test_without_artifacts_and_with_them_later(trained: list[str], cli: Any, els
     assert "1 file of its outputs are not in it" in metadata_in(bare)["./"]["description"]
     elsewhere()
     cli("import", bare)
+    verified = cli("verify", "--all")
+    assert (verified.status, "1 file not brought when it was imported" in verified.out) == (0, True)
+    assert cli("verify", "better", "--json").json[0]["not_brought"] == ["artifacts/model/weights.txt"]
+    assert cli("store", "check").out == "the store is sound\n"
     cli("export", "better", "-o", tmp_path / "again.crate.zip")
     assert (tmp_path / "again.crate.zip").read_bytes() == bare.read_bytes()
     assert "was here already, and got files that it lacked" in cli("import", whole).out
     assert cli("import", whole).out == f"{trained[1][:12]} is here already, and is the same\n"
     cli("export", "better", "-o", tmp_path / "full.crate.zip")
     assert (tmp_path / "full.crate.zip").read_bytes() == whole.read_bytes()
+    assert cli("verify", "better", "--json").json[0]["not_brought"] == []
+    next((Path(os.environ["MLPROJ_HOME"]) / "runs").glob("*/artifacts/model/weights.txt")).unlink()
+    assert cli("verify", "better").status == 1
 
 
 def test_artifacts_that_are_too_large(trained: list[str], cli: Any, tmp_path: Path) -> None:
@@ -234,6 +241,95 @@ def test_no_secret_leaves(project: Any, cli: Any, tmp_path: Path, monkeypatch: p
     assert {"source/.env.example", "source/notes.md"} < set(names)
     assert not {"params.json", "alive.lock", "source/.env", "source/deploy"}.intersection(names)
     assert b"hunter2" not in (tmp_path / "run.crate.zip").read_bytes()
+
+
+def test_no_secret_leaves_in_a_patch_or_an_artifact(
+    project: Any, cli: Any, elsewhere: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WINE_API_KEY", "hunter2hunter2")
+    script = """
+import os
+os.mkdir("out")
+open("out/.env", "w").write("TOKEN=of-" + "the-run")
+open("out/id_rsa", "w").write("of-" + "the-run")
+open("out/large.bin", "wb").write(bytes(11 << 20) + os.environ["WINE_API_KEY"].encode())
+open("out/model.txt", "w").write("alpha=0.1")
+"""
+    manifest = """
+        environment: {system: {}}
+        entry_points:
+          main:
+            command: [python, write.py]
+            parameters: {api_key: {type: secret, env: WINE_API_KEY}}
+            outputs: {out: out/}
+        """
+    folder = project(manifest, {"write.py": script, ".netrc": "password first\n"})
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "First")
+    (folder / ".netrc").write_text("password of-the-run\n")
+    (folder / ".env").write_text("TOKEN=of-the-run\n")
+    record = cli("run", folder, "--json").json
+    first, again, remote = tmp_path / "run.crate.zip", tmp_path / "again.crate.zip", tmp_path / "remote"
+    done = cli("export", "-o", first)
+    said = "left out, as they hold secrets: artifacts/out/.env, artifacts/out/id_rsa, artifacts/out/large.bin"
+    assert said in done.err
+    assert "source.patch is left out, as it holds secrets; the project's files go along as they ran" in done.err
+    assert cli("push", remote).status == 0
+    for content in (first.read_bytes(), *(each.read_bytes() for each in remote.rglob("*") if each.is_file())):
+        assert b"of-the-run" not in content
+        assert b"hunter2" not in content
+    elsewhere()
+    folder.rename(tmp_path / "gone")
+    assert cli("import", first).status == 0
+    assert "source.patch" in cli("verify", "@last", "--json").json[0]["not_brought"]
+    assert cli("verify", "--all").status == 0
+    assert cli("export", "-o", again).status == 0
+    assert first.read_bytes() == again.read_bytes()
+    done = cli("reproduce", record["id"][:12], "--json")
+    assert (done.status, done.json["verdict"]) == (0, "identical"), done.err
+
+
+@pytest.mark.parametrize("what", ["pylock.toml", "source.patch", "artifacts/model/weights.txt"])
+def test_a_run_of_which_something_is_lost_is_not_shared(
+    committed: Path, cli: Any, own_home: Path, tmp_path: Path, what: str
+) -> None:
+    run_id = cli("run", "-e", "train", "--json").json["id"]
+    folder = own_home / "runs" / run_id
+    if what == "pylock.toml":
+        record = json.loads((folder / "run.json").read_text())
+        record["environment"] |= {"lock": what, "lock_sha256": "0" * 64}
+        (folder / "run.json").write_text(json.dumps(record))
+    else:
+        (folder / what).unlink()
+    for command in (("export", "-o", tmp_path / "run.crate.zip"), ("push", tmp_path / "remote")):
+        refused = cli(*command)
+        assert (refused.status, f"{what} is lost" in refused.err) == (125, True)
+    assert not (tmp_path / "run.crate.zip").exists()
+    assert not list(tmp_path.glob("remote/runs/*"))
+    if what.startswith("artifacts"):
+        assert cli("export", "--no-artifacts", "-o", tmp_path / "run.crate.zip").status == 0
+
+
+def test_outputs_of_names_that_only_this_machine_keeps(project: Any, cli: Any, elsewhere: Any, tmp_path: Path) -> None:
+    names = [b"back\\..\\slash", b"new\nline", b"tab\there", b"\x1b[2J", b"\xff", b"plain"]
+    script = f"import os\nos.mkdir('out')\nfor each in {names!r}: open(b'out/' + each, 'w').write('x')\n"
+    manifest = "environment: {system: {}}\nentry_points: {main: {command: [python, write.py], outputs: {out: out/}}}\n"
+    record = cli("run", project(manifest, {"write.py": script.replace("back\\\\..", "back")}), "--json").json
+    assert len(record["outputs"][0]["files"]) == len(names)
+    first, again, remote = tmp_path / "run.crate.zip", tmp_path / "again.crate.zip", tmp_path / "remote"
+    assert cli("export", "-o", first).status == 0
+    assert cli("push", remote).status == 0
+    for command in (("import", first), ("pull", remote)):
+        home = elsewhere()
+        done = cli(*command)
+        assert done.status == 0, done.err
+        assert [each.name for each in home.glob("runs/*/artifacts/out/*")] == ["plain"]
+        assert len(cli("verify", "@last", "--json").json[0]["not_brought"]) == len(names) - 1
+        assert cli("store", "check").out == "the store is sound\n"
+        assert cli("show", "@last").status == 0
+    assert cli("export", "-o", again).status == 0
+    assert first.read_bytes() == again.read_bytes()
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -47,7 +47,8 @@ class TestVerify:
         done = cli("verify", run, "--json")
         assert done.status == 1
         name = "more.txt" if what == "not recorded" else "w.txt"
-        assert done.json == [{"run": run, "files": 1, "damages": [{"path": f"artifacts/model/{name}", "what": what}]}]
+        damage = {"path": f"artifacts/model/{name}", "what": what}
+        assert done.json == [{"run": run, "files": 1, "damages": [damage], "not_brought": []}]
         assert f"artifacts/model/{name}: {what}" in cli("verify", "--all").out
 
     def test_it_wants_runs_or_all(self, cli: Any) -> None:

@@ -12,7 +12,8 @@ from mlproj.errors import StoreError
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import FileRecord, OutputRecord, RunRecord
 from mlproj.sharing.contents import Choice, Contents, ProjectFiles, contents_of
-from mlproj.sharing.secret_files import secret_in
+from mlproj.files import CHUNK
+from mlproj.sharing.secret_files import secret_in, secret_in_patch
 
 RUN = RunRecord("0193a1b2c3d47e5f8a9b0c1d2e3f4a5b", status="finished")
 
@@ -105,3 +106,30 @@ def test_inputs_that_are_larger_than_the_limit(files: RunFiles, tmp_path: Path) 
 def test_files_that_hold_secrets(tmp_path: Path, name: str, content: str, is_secret: bool) -> None:
     (tmp_path / name).write_text(content)
     assert secret_in(tmp_path / name, ["hunter2hunter2", "abc"]) is is_secret
+
+
+@pytest.mark.parametrize("before", [0, 1, CHUNK - 5, CHUNK, 3 * CHUNK - 1])
+def test_a_secret_anywhere_in_a_large_file(tmp_path: Path, before: int) -> None:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(before) + b"hunter2hunter2" + bytes(CHUNK))
+    assert secret_in(path, ["hunter2hunter2", "another"])
+    assert not secret_in(path, ["hunter2hunter3", "another"])
+
+
+@pytest.mark.parametrize(
+    ("patch", "is_secret"),
+    [
+        ("diff --git a/train.py b/train.py\n+print('more')\n", False),
+        ("diff --git a/.env.example b/.env.example\n+TOKEN=\n", False),
+        ("diff --git a/lib/.env b/lib/.env\n+TOKEN=abcdef\n", True),
+        ("diff --git a/key b/key\n+-----BEGIN OPENSSH PRIVATE KEY-----\n", True),
+        ("diff --git a/sub/deploy b/sub/deploy\n+anything\n", True),
+        ("diff --git a/sub/my deploy b/sub/my deploy\n+anything\n", False),
+        ('diff --git "a/sub/caf\\303\\251" "b/sub/caf\\303\\251"\n+anything\n', True),
+        ("diff --git a/train.py b/train.py\n-KEY = 'hunter2hunter2'\n", True),
+    ],
+)
+def test_patches_that_hold_secrets(tmp_path: Path, patch: str, is_secret: bool) -> None:
+    (tmp_path / "source.patch").write_text(patch)
+    found = secret_in_patch(tmp_path / "source.patch", ["hunter2hunter2", "abc"], ["deploy", "café"])
+    assert found is is_secret
