@@ -30,8 +30,9 @@ _PROFILES = {
     WORKFLOW_PROFILE: ("Workflow Run Crate", "0.5"),
     WORKFLOW_CRATE_PROFILE: ("Workflow RO-Crate", "1.0"),
 }
+RECORD_TITLE = "The run's record, as mlproj keeps it"
 _NAMES = {
-    RECORD_NAME: ("The run's record, as mlproj keeps it", "application/json"),
+    RECORD_NAME: (RECORD_TITLE, "application/json"),
     "output.log": ("What the command wrote to stdout and stderr", "text/plain"),
     "metrics.jsonl": ("The metrics over time, as JSON lines", "application/jsonl"),
     "resources.jsonl": ("What the processes took over time, as JSON lines", "application/jsonl"),

@@ -14,11 +14,12 @@ from urllib.parse import unquote, urlsplit
 from mlproj.errors import SourceError, UsageError
 from mlproj.files import CHUNK, sha256_of_file, sha256_of_text
 from mlproj.sharing.contents import RECORD_NAME, names_below
-from mlproj.sharing.crate_metadata import LINK_FORMAT, METADATA_NAME
+from mlproj.sharing.crate_metadata import LINK_FORMAT, METADATA_NAME, RECORD_TITLE
 from mlproj.sources.unpack.archive import put_entries, unpack
 from mlproj.sources.unpack.entries import Entry, checked_parts, limits_for
 from mlproj.text import one_line
 
+_RUN = "#run-"
 _LEGACY_NAME = "ro-crate-metadata.jsonld"
 _LARGEST_METADATA = 500_000_000
 Entities = Mapping[str, Mapping[str, Any]]
@@ -40,18 +41,13 @@ class ReadCrate:
 
     @property
     def is_own(self) -> bool:
-        """Whether mlproj wrote it."""
-        return RECORD_NAME in self.files and f"#run-{_id_in(self.folder / RECORD_NAME)}" in self.entities
+        """Whether mlproj wrote it, by what its metadata says; the record may be lost or another run's."""
+        described = self.entities.get(RECORD_NAME, {}).get("name") == RECORD_TITLE
+        return described and any(each.startswith(_RUN) for each in self.entities)
 
-
-def _id_in(path: Path) -> str:
-    import json
-
-    try:
-        mapping = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return ""
-    return str(mapping.get("id", "")) if isinstance(mapping, dict) else ""
+    def describes(self, run_id: str) -> bool:
+        """Whether the crate's metadata is that of a run."""
+        return f"{_RUN}{run_id}" in self.entities
 
 
 def read_crate(path: Path, folder: Path, unpack_limit: int | None) -> ReadCrate:

@@ -48,7 +48,11 @@ def import_crate(store: Store, path: Path, unpack_limit: int | None = None) -> l
 
 
 def _own(store: Store, crate: ReadCrate, place: RunFiles, path: Path) -> Arrived:
+    if RECORD_NAME not in crate.files:
+        raise SourceError(f"it is damaged: `{RECORD_NAME}` is missing")
     record = checked_record((crate.folder / RECORD_NAME).read_bytes())
+    if not crate.describes(record.id):
+        raise SourceError(f"it is damaged: its {RECORD_NAME} is of another run than its {METADATA_NAME}")
     if crate.missing:
         raise SourceError(f"`{one_line(crate.missing[0])}` is missing")
     check_against_record(record, crate.files)

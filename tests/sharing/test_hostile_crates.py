@@ -133,6 +133,16 @@ def test_a_file_that_is_missing(store: Store, crate: Path) -> None:
     assert "`artifacts/model/weights.txt` is missing" in said
 
 
+def test_a_crate_of_ours_without_its_record(store: Store, crate: Path) -> None:
+    said = refused(store, changed(crate, lambda files: files.pop("run.json") and None))
+    assert "it is damaged: `run.json` is missing" in said
+
+
+def test_a_crate_of_ours_with_the_record_of_another_run(store: Store, crate: Path) -> None:
+    said = refused(store, changed(crate, record_with(id=RUN_ID.replace("0193", "0194"))))
+    assert "it is damaged: its run.json is of another run than its ro-crate-metadata.json" in said
+
+
 def test_a_file_that_is_no_part_of_the_run_is_left_out(store: Store, crate: Path) -> None:
     changed(crate, lambda files: files.update({"notes.txt": b"mine", "artifacts/extra": b"not described"}))
     (arrived,) = import_crate(store, crate)
