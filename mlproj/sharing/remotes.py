@@ -104,7 +104,11 @@ def checked_url(url: str) -> str:
     if any(character in url for character in "\x00\n\r") or not url.strip():
         raise UsageError(f"`{one_line(url)}` is no address of a remote")
     if "://" not in url:
-        folder = Path(url).expanduser().absolute()
+        try:
+            folder = Path(url).expanduser().absolute()
+        except (OSError, RuntimeError):
+            hint = "Give the folder's whole path: it is reckoned from the current folder or a home that is not there."
+            raise UsageError(f"`{one_line(url)}` is no folder that can be found", hint=hint) from None
         # `..` cannot be taken out by its text alone where a link is on the way.
         return str(folder.resolve() if ".." in folder.parts else folder)
     try:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlproj.errors import MlprojError
+from mlproj.errors import MlprojError, StoreError
 from mlproj.files import copy_file
 from mlproj.sharing.remotes import SCHEMES, Remote
 from mlproj.text import one_line
 
 _AT_ONCE = 16
+_LONGEST_WRITE_S = 3 * 86400
 _CONNECTIONS = 32
 # Up to so many folders of objects are listed one by one: each is a request, and all of a large remote are thousands.
 _FEW_FOLDERS = 64
@@ -203,10 +206,20 @@ def send_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
         for folder in sorted({place.rpartition("/")[0] for _, place in pairs}):
             storage.filesystem.makedirs(folder, exist_ok=True)
         if storage.is_folder:
+            _sweep({Path(place).parent for _, place in pairs})
             in_parallel(lambda pair: _copy_whole(Path(pair[0]), Path(pair[1])), pairs)
             return
         for origin, place in pairs:
             _send_whole(storage, place, partial(storage.filesystem.put_file, origin))
+
+
+def _sweep(folders: Iterable[Path]) -> None:
+    """Remove what pushes that were killed left in folders of a remote: nobody writes at one file for days."""
+    for folder in folders:
+        for each in folder.glob(".*.part"):
+            with suppress(FileNotFoundError, PermissionError):
+                if time.time() - each.stat().st_mtime > _LONGEST_WRITE_S:
+                    each.unlink()
 
 
 def _copy_whole(origin: Path, place: Path) -> None:
@@ -249,7 +262,7 @@ def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
     Raises RemoteError.
     """
     pairs = [(object_path(storage, digest), str(target)) for digest, target in objects.items()]
-    with asked(storage.remote):
+    with asked(storage.remote), _own_disk():
         if _at_once(storage):
             if pairs:
                 storage.filesystem.get([place for place, _ in pairs], [target for _, target in pairs])
@@ -258,6 +271,18 @@ def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
         else:
             for place, target in pairs:
                 storage.filesystem.get_file(place, target)
+
+
+@contextmanager
+def _own_disk() -> Iterator[None]:
+    """What is full while files are fetched is the disk that they come to, and not the remote's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "Free some space (`mlproj gc` empties the trash), or set $MLPROJ_HOME to another folder."
+        raise StoreError("the disk of this machine's store is full", hint=hint) from None
 
 
 def _copied(origin: Path, target: Path) -> None:

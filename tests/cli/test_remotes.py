@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,18 @@ def test_addresses_that_no_remote_has(cli: Any, own_home: Path, url: str, said: 
 @pytest.mark.parametrize("name", ["", "-x", "a/b", "a b", "..", "é"])
 def test_names_that_no_remote_has(cli: Any, name: str) -> None:
     assert cli("remote", "add", "--", name, "s3://bucket").status == 2
+
+
+def test_a_remote_in_a_folder_that_is_gone(
+    cli: Any, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    refused = cli("remote", "add", "lab", "./runs")
+    assert (refused.status, "`./runs` is no folder that can be found" in refused.err) == (2, True)
+    assert cli("remote", "add", "lab", "~nobody-of-this-name/runs").status == 2
+    assert cli("remote", "add", "lab", tmp_path / "runs").status == 0
 
 
 def test_remotes_are_added_at_once(start: Any, cli: Any) -> None:
@@ -355,7 +368,12 @@ def test_a_killed_push_to_a_folder_leaves_no_half_object(
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     assert not list(remote.glob("runs/*"))
+    left = next(remote.glob("objects/*/.*.part"))
+    fresh = left.with_name(".of-another-push.part")
+    fresh.write_text("on its way")
+    os.utime(left, (0, 0))
     assert cli("push", remote).status == 0
+    assert (left.exists(), fresh.exists()) == (False, True)
     elsewhere()
     assert cli("pull", remote).status == 0
 
