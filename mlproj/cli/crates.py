@@ -27,7 +27,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 @click.option("--max-artifact-size", metavar="SIZE", help="Leave out artifacts that are larger: `500MB`.")
 @click.option("--no-inputs", is_flag=True, help="Leave out declared inputs that are no part of the source.")
 @click.option("--offline", is_flag=True, help="Use no network to find the source again.")
-@click.option("--force", is_flag=True, help="Replace a crate that is there.")
+@click.option("--force", is_flag=True, help="Replace a crate that is there, and nothing else.")
 @as_json
 def export(
     run: str,
@@ -53,12 +53,15 @@ def export(
     from mlproj.runs.find import find
     from mlproj.runs.store import shown_id
     from mlproj.sharing.contents import Choice
+    from mlproj.sharing.crate_writing import check_target
     from mlproj.sources import Fetching
 
     largest = size_option(max_artifact_size, "--max-artifact-size")
+    if output is not None:
+        check_target(Path(output))
     store = open_store()
     record = find(store, run)
-    target = Path(output or f"{shown_id(store, record.id)}.crate.zip")
+    target = Path(f"{shown_id(store, record.id)}.crate.zip" if output is None else output)
     choice = Choice(artifacts=not no_artifacts, largest_artifact=largest, inputs=not no_inputs)
     done = export_run(store, record, target, choice, Fetching(offline=offline), replace=force)
     for notice in done.notices:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,41 +23,105 @@ if TYPE_CHECKING:
     from zipfile import ZipFile
 
 _FILE, _EXECUTABLE, _LINK = 0o100644, 0o100755, 0o120777
+_OTHER_ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _ON_UNIX = 3  # APPNOTE.TXT 4.4.2: what the modes are to be understood as
 
 
 def write_crate(contents: Contents, target: Path, *, replace: bool) -> None:
     """Write the crate to ``target``: a zip archive if it is named so, else a folder. It appears whole.
 
-    Raises UsageError for a target that is there already, unless it is to be replaced, and StoreError.
+    With ``replace`` a crate that is there gives way, and nothing else does. Raises UsageError for a target that is
+    there already, or that cannot be one, and StoreError.
     """
-    if os.path.lexists(target) and not replace:
-        raise UsageError(f"`{one_line(target)}` is there already", hint="--force replaces it.")
+    check_target(target)
     write = _write_zip if target.suffix.lower() == ".zip" else _write_folder
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+    scratch = target.with_name(f".{target.name}{_scratch_end(os.getpid())}")
     try:
+        _check_free(target, replace=replace)
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         write(contents, scratch)
-        if replace:
-            _clear_away(target, scratch)
+        _check_free(target, replace=replace)
+        if target.is_dir() or (scratch.is_dir() and target.exists()):
+            _remove(target)
         scratch.rename(target)
     except OSError as error:
         raise StoreError(f"{one_line(target)} cannot be written: {error.strerror or one_line(error)}") from None
     finally:
-        if scratch.is_dir():
-            shutil.rmtree(scratch, ignore_errors=True)
-        else:
-            scratch.unlink(missing_ok=True)
+        _remove(scratch)
 
 
-def _clear_away(target: Path, scratch: Path) -> None:
-    """Remove what a rename would not replace: never a folder that is no crate, whatever it was named for."""
-    if target.is_dir() and not target.is_symlink():
-        if any(target.iterdir()) and not (target / METADATA_NAME).is_file():
-            raise UsageError(f"`{one_line(target)}` is a folder, and no crate that could be replaced")
-        shutil.rmtree(target)
-    elif scratch.is_dir():
-        target.unlink(missing_ok=True)
+def check_target(target: Path) -> None:
+    """Raise UsageError for what no crate can be written to, whatever is there."""
+    expected = "A name that ends in `.zip` is an archive's, any other a folder's: `-o run.crate.zip`."
+    if target.name in ("", ".."):
+        raise UsageError(f"`{one_line(target)}` names no file or folder of its own", hint=expected)
+    if target.name == "-":
+        raise UsageError("a crate is not written to stdout", hint=expected)
+    if target.name.lower().endswith(_OTHER_ARCHIVES):
+        raise UsageError(f"`{one_line(target)}` is named like an archive that crates are not written as", hint=expected)
+
+
+def _check_free(target: Path, *, replace: bool) -> None:
+    """Refuse a target that is there: with ``replace`` all but an empty folder and what `export` made."""
+    try:
+        mode = target.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    shown = one_line(target)
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = "a link" if stat.S_ISLNK(mode) else "no regular file"
+        raise UsageError(f"`{shown}` is {kind}, and no crate that could be replaced", hint="Choose another name.")
+    if not replace:
+        raise UsageError(f"`{shown}` is there already", hint="--force replaces it.")
+    if not (_is_crate_folder(target) if stat.S_ISDIR(mode) else _is_crate_file(target)):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a file"
+        hint = "Choose another name, or remove it."
+        raise UsageError(f"`{shown}` is {kind}, and no crate that could be replaced", hint=hint)
+
+
+def _is_crate_folder(folder: Path) -> bool:
+    return not any(folder.iterdir()) or all((folder / name).is_file() for name in (METADATA_NAME, RECORD_NAME))
+
+
+def _is_crate_file(path: Path) -> bool:
+    from zipfile import BadZipFile, ZipFile
+
+    try:
+        with ZipFile(path) as archive:
+            return {METADATA_NAME, RECORD_NAME} <= set(archive.namelist())
+    except (BadZipFile, ValueError, NotImplementedError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _scratch_end(process: int) -> str:
+    return f".{platform.node()}-{process}.part"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what exports of this machine that were killed left in a folder."""
+    ours = re.compile(rf"\..+\.{re.escape(platform.node())}-([0-9]+)\.part")
+    for each in folder.iterdir():
+        found = ours.fullmatch(each.name)
+        if found is not None and not each.is_symlink() and not _lives(int(found[1])):
+            _remove(each)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _own_parts(contents: Contents) -> Iterator[tuple[str, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -193,6 +194,71 @@ def test_what_is_written_where(trained: list[str], cli: Any, tmp_path: Path, mon
     assert [each for each in tmp_path.iterdir() if each.name.endswith(".part")] == []
 
 
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A folder with things in it that no export made."""
+    folder = tmp_path / "mine"
+    (folder / "crate-of-another-tool").mkdir(parents=True)
+    (folder / "crate-of-another-tool/ro-crate-metadata.json").write_text("{}")
+    (folder / "notes.txt").write_text("years of work")
+    (folder / "photos.zip").write_text("years of work")
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to("empty")
+    (folder / "link.zip").symlink_to("photos.zip")
+    (folder / "dangling").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe")
+    os.mkfifo(folder / "pipe.zip")
+    with socket.socket(socket.AF_UNIX) as listener:
+        folder.chmod(0o700)
+        listener.bind(os.path.relpath(folder / "socket"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("notes.txt", "is a file, and no crate that could be replaced"),
+        ("photos.zip", "is a file, and no crate that could be replaced"),
+        ("crate-of-another-tool", "is a folder, and no crate that could be replaced"),
+        ("link", "is a link"),
+        ("link.zip", "is a link"),
+        ("dangling", "is a link"),
+        ("pipe", "is no regular file"),
+        ("pipe.zip", "is no regular file"),
+        ("socket", "is no regular file"),
+        (".", "names no file or folder of its own"),
+        ("", "names no file or folder of its own"),
+        ("..", "names no file or folder of its own"),
+        ("-", "is not written to stdout"),
+        ("run.tar.gz", "named like an archive that crates are not written as"),
+    ],
+)
+def test_what_is_never_replaced(
+    trained: list[str], cli: Any, mine: Path, monkeypatch: pytest.MonkeyPatch, tree: Any, name: str, said: str
+) -> None:
+    monkeypatch.chdir(mine)
+    before = {each.name: each.lstat().st_mode for each in mine.iterdir()}
+    refused = cli("export", "better", "-o", name, "--force")
+    assert (refused.status, said in refused.err) == (2, True), refused.err
+    assert {each.name: each.lstat().st_mode for each in mine.iterdir()} == before
+    assert Path("notes.txt").read_text() == Path("photos.zip").read_text() == "years of work"
+
+
+def test_an_empty_folder_and_a_crate_of_the_other_form_are_replaced(
+    trained: list[str], cli: Any, tmp_path: Path
+) -> None:
+    folder, archive = tmp_path / "run", tmp_path / "run.zip"
+    folder.mkdir()
+    assert cli("export", "better", "-o", folder, "--force").status == 0
+    assert cli("export", "better", "-o", archive).status == 0
+    folder.rename(tmp_path / "x")
+    archive.rename(folder)
+    (tmp_path / "x").rename(archive)
+    assert cli("export", "better", "-o", folder, "--force").status == 0
+    assert cli("export", "better", "-o", archive, "--force").status == 0
+    assert (folder.is_dir(), archive.is_file()) == (True, True)
+
+
 def test_a_folder_and_a_zip_are_the_same_crate(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
     cli("export", "better", "-o", tmp_path / "a.crate.zip")
     cli("export", "better", "-o", tmp_path / "folder")
@@ -361,6 +427,10 @@ def test_a_killed_export_leaves_no_crate(large: str, cli: Any, start: Any, tmp_p
     wait_until(lambda: any(tmp_path.glob(".*.part")), process)
     kill(process)
     assert not target.exists()
+    assert any(tmp_path.glob(".*.part"))
+    (tmp_path / ".mine.part").write_text("not an export's")
+    assert cli("export", large, "-o", tmp_path / "another.crate.zip").status == 0
+    assert [each.name for each in tmp_path.glob(".*.part")] == [".mine.part"]
     assert cli("export", large, "-o", target).status == 0
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mlproj.errors import StoreError
+from mlproj.files import CHUNK
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import FileRecord, OutputRecord, RunRecord
 from mlproj.sharing.contents import Choice, Contents, ProjectFiles, contents_of
-from mlproj.files import CHUNK
 from mlproj.sharing.secret_files import secret_in, secret_in_patch
 
 RUN = RunRecord("0193a1b2c3d47e5f8a9b0c1d2e3f4a5b", status="finished")
