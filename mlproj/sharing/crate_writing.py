@@ -39,7 +39,8 @@ def write_crate(contents: Contents, target: Path, *, replace: bool) -> None:
     try:
         _check_free(target, replace=replace)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
+        with contextlib.suppress(PermissionError):
+            _sweep(target.parent)
         write(contents, scratch)
         _check_free(target, replace=replace)
         if target.is_dir() or (scratch.is_dir() and target.exists()):

@@ -171,6 +171,30 @@ def test_a_source_that_is_gone_stays_on_the_remote(
     assert next(home.glob("runs/*/source/train.py")).read_text().startswith("import json")
 
 
+def test_a_secret_that_was_sent_is_not_kept_there(
+    project: Any, cli: Any, elsewhere: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    manifest = """
+        environment: {system: {}}
+        entry_points:
+          main:
+            command: [python, -c, "import os; open('key.txt', 'w').write(os.environ['KEY'])"]
+            parameters: {key: {type: secret, env: KEY}}
+            outputs: {key: key.txt}
+        """
+    remote = tmp_path / "remote"
+    monkeypatch.setenv("KEY", "hunter2hunter2")
+    assert cli("run", project(manifest), "-q").status == 0
+    monkeypatch.delenv("KEY")  # what no variable has cannot be looked for
+    assert "left out" not in cli("push", remote).err
+    monkeypatch.setenv("KEY", "hunter2hunter2")
+    cli("tag", "@last", "stage=final")
+    assert "left out, as they hold secrets: artifacts/key.txt" in cli("push", remote).err
+    home = elsewhere()
+    assert cli("pull", remote).status == 0
+    assert list(home.glob("runs/*/artifacts/*")) == []
+
+
 def test_names_on_a_remote(trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     assert cli("runs", "--remote", remote).out.startswith("no runs on ")
