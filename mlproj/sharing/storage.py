@@ -204,13 +204,27 @@ def send_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
             return
         pairs = [(str(origin), object_path(storage, digest)) for digest, origin in objects.items()]
         for folder in sorted({place.rpartition("/")[0] for _, place in pairs}):
-            storage.filesystem.makedirs(folder, exist_ok=True)
+            _make_folder(storage, folder)
         if storage.is_folder:
             _sweep({Path(place).parent for _, place in pairs})
             in_parallel(lambda pair: _copy_whole(Path(pair[0]), Path(pair[1])), pairs)
             return
         for origin, place in pairs:
             _send_whole(storage, place, partial(storage.filesystem.put_file, origin))
+
+
+def _make_folder(storage: Storage, folder: str) -> None:
+    """Make a folder of the remote, and those above it.
+
+    sftp's file system fails where another push makes one of them between its look and its deed: the next call finds it.
+    """
+    for others in range(folder.count("/"), -1, -1):
+        try:
+            storage.filesystem.makedirs(folder, exist_ok=True)
+            return
+        except OSError:
+            if others == 0:
+                raise
 
 
 def _sweep(folders: Iterable[Path]) -> None:
@@ -252,7 +266,7 @@ def send_manifest(storage: Storage, run_id: str, content: bytes) -> None:
         if _at_once(storage):
             storage.filesystem.pipe_file(place, content)
             return
-        storage.filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
+        _make_folder(storage, place.rpartition("/")[0])
         _send_whole(storage, place, lambda scratch: storage.filesystem.pipe_file(scratch, content))
 
 
