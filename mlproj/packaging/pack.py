@@ -63,7 +63,7 @@ def write_pack(
     With the same entries, and the same zstd library, it has the same bytes, however many ``threads`` compress it (0:
     one for each processor). A file of that name is replaced when the new one is whole.
 
-    Raises ``UsageError`` for a place where none can be written.
+    Raises ``UsageError`` for a place where none can be written, and where there is something else than a file.
     """
     path = _place(pack, output)
     with _part_of(path) as (part, stream):
@@ -83,6 +83,11 @@ def _place(pack: Pack, output: Path | None) -> Path:
         raise UsageError(f"a pack is a tar.zst, and `{one_line(path.name)}` is not called so", hint=hint)
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder `{one_line(path.parent)}` to write the pack in")
+    if path.is_symlink():
+        hint = f"Write to what it leads to: `-o {one_line(path.resolve())}`."
+        raise UsageError(f"`{one_line(path)}` is a link, which a pack would replace", hint=hint)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"`{one_line(path)}` is there and no file, so that no pack replaces it")
     return path.absolute()
 
 

@@ -141,7 +141,13 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     assert docker_run(tag, "-e", "other").stdout == "pear 1.0\n"
     assert docker_run(tag, "-e", "fail").returncode == 7
 
-    # The store is where the image's user can write, or in a volume.
+    # The store is where the image's user can write, or in a volume, a new one too.
+    fresh = f"mlproj-test-{tag.partition(':')[0].rpartition('-')[2]}"
+    try:
+        new = docker_run(tag, options=("--volume", f"{fresh}:/runs", "--env", "MLPROJ_HOME=/runs"))
+        assert new.returncode == 0, new.stderr
+    finally:
+        subprocess.run(["docker", "volume", "rm", "-f", fresh], capture_output=True, check=True)
     volume = tmp_path / "store"
     volume.mkdir(mode=0o777)
     volume.chmod(0o777)

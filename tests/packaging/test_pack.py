@@ -445,6 +445,24 @@ def test_what_cannot_be_is_said(mlproj: Mlproj, wine: Path, options: list[str], 
     assert not list(wine.glob(".*.part"))
 
 
+def make_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(("make", "said"), [(os.mkfifo, "is there and no file"), (make_link, "is a link")])
+def test_what_is_no_file_is_not_replaced(
+    mlproj: Mlproj, wine: Path, tmp_path: Path, make: Callable[[Path], None], said: str
+) -> None:
+    make(tmp_path / NAME)
+    before = (tmp_path / NAME).lstat()
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME)
+
+    assert packed.returncode == 2
+    assert said in packed.stderr
+    assert (tmp_path / NAME).lstat() == before
+
+
 def test_a_fetched_project_is_packed_whole(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
     packed = mlproj("pack", f"file://{repository}", "--rev", "main", "-o", tmp_path / NAME)
 
