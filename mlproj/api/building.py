@@ -25,6 +25,7 @@ from mlproj.packaging import image
 from mlproj.packaging.base_image import BaseImage, base_image
 from mlproj.packaging.contents import image_contents, listed, read_contents
 from mlproj.packaging.entries import Entry
+from mlproj.packaging.needed import needed_files
 from mlproj.packaging.own_wheels import own_wheels
 from mlproj.packaging.vendoring import VendoredPackages, vendored_packages
 from mlproj.sources import Snapshot
@@ -96,7 +97,8 @@ def _recipe(
     listener: Listener,
 ) -> image.ImageRecipe:
     entry_point = _entry_point(request, loaded)
-    contents = image_contents(read_contents(snapshot, outputs_of(loaded)), snapshot.folder)
+    needed = needed_files(loaded.path, loaded.manifest)
+    contents = image_contents(read_contents(snapshot, outputs_of(loaded), needed), snapshot.folder, needed)
     for notice in (*snapshot.notes, *contents.notices):
         listener.notice(notice)
     if contents.secrets:

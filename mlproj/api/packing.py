@@ -15,6 +15,7 @@ from mlproj.environments.vendored import Target
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
 from mlproj.packaging.contents import PACKS, listed, read_contents
+from mlproj.packaging.needed import needed_files
 from mlproj.packaging.pack import Pack, Written, write_pack
 from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
@@ -54,7 +55,7 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
     cache = cache_folder()
     try:
         with scratch_folder(cache) as scratch:
-            contents = read_contents(snapshot, outputs_of(loaded))
+            contents = read_contents(snapshot, outputs_of(loaded), needed_files(loaded.path, loaded.manifest))
             for notice in (*snapshot.notes, *contents.notices):
                 listener.notice(notice)
             if contents.secrets:

@@ -6,11 +6,11 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mlproj.errors import SourceError, UsageError
-from mlproj.manifest.finding import find_manifest
 from mlproj.packaging.entries import Entry
 from mlproj.sources.digest import source_files
 from mlproj.sources.git.working_tree import not_exported, tracked_files, untracked_files
@@ -21,7 +21,6 @@ from mlproj.text import one_line, plural
 
 # What runs leave, and packs made before: no part of a project that is in no repository.
 PACKS = f"*{ENDING}*"
-_LOCKS = ("pylock.toml", "pylock.*.toml", "conda-lock.yml", "*.conda-lock.yml", "mlproj.lock")
 _SECRETS = (
     *(".env", ".env.*", "*.env", ".netrc", "_netrc", ".pypirc", ".npmrc", ".git-credentials", ".pgpass", ".htpasswd"),
     *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keystore"),
@@ -43,12 +42,12 @@ class Contents:
     secrets: tuple[str, ...] = ()
 
 
-def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
+def read_contents(snapshot: Snapshot, outputs: Iterable[str], needed: AbstractSet[str]) -> Contents:
     """The files of a project.
 
-    Of a git working tree those that git tracks, as they are now, but for those that ``git archive`` leaves out, and
-    its manifest and locks; of a tree that was fetched all; of another folder all but what is ignored
-    (``sources.digest``) and what runs leave in ``outputs``.
+    Of a git working tree those that git tracks, as they are now, but for those that ``git archive`` leaves out; of a
+    tree that was fetched all; of another folder all but what is ignored (``sources.digest``) and what runs leave in
+    ``outputs``; of all of them those that are ``needed``.
 
     Raises ``UsageError`` for a name that no pack can hold, and for a link that leads out of the project.
     """
@@ -56,9 +55,9 @@ def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
     if snapshot.tree is not None:
         names = [name for name, _ in _everything(folder)]
     elif snapshot.kind == "git":
-        names = _tracked(snapshot, notices)
+        names = _tracked(snapshot, needed, notices)
     else:
-        names = [name for name, _ in source_files(folder, [*outputs, PACKS])]
+        names = sorted({name for name, _ in source_files(folder, [*outputs, PACKS])} | needed)
     names = [name for name in sorted(names) if name.partition("/")[0] != FOLDER]
     entries = list(_entries(folder, names, notices))
     _refuse_alike(entries)
@@ -74,10 +73,10 @@ def looks_secret(name: str) -> bool:
     return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS)
 
 
-def image_contents(contents: Contents, folder: Path) -> Contents:
+def image_contents(contents: Contents, folder: Path, needed: AbstractSet[str]) -> Contents:
     """The files of a project that go into its image: neither what ``.dockerignore`` names nor what looks like secrets.
 
-    ``secrets`` are then those that do not. What looks so and is none is taken in by a ``!`` pattern of
+    Those that are ``needed`` go in whatever it names, as docker has it with its Dockerfile. ``secrets`` are then those that do not. What looks so and is none is taken in by a ``!`` pattern of
     ``.dockerignore``. Raises ``UsageError``.
     """
     from docker.utils.build import PatternMatcher
@@ -88,7 +87,7 @@ def image_contents(contents: Contents, folder: Path) -> Contents:
     # The library takes in `.dockerignore` whatever that says, since it has the engine read it.
     matcher.patterns.pop()
     wanted = [pattern for pattern in matcher.patterns if pattern.exclusion]
-    entries = [entry for entry in contents.entries if not matcher.matches(entry.name)]
+    entries = [entry for entry in contents.entries if entry.name in needed or not matcher.matches(entry.name)]
     named = {entry.name for entry in entries}
     secrets = [
         name for name in contents.secrets if name in named and not any(pattern.match(name) for pattern in wanted)
@@ -96,12 +95,10 @@ def image_contents(contents: Contents, folder: Path) -> Contents:
     return Contents(tuple(entry for entry in entries if entry.name not in secrets), contents.notices, tuple(secrets))
 
 
-def _tracked(snapshot: Snapshot, notices: list[str]) -> list[str]:
+def _tracked(snapshot: Snapshot, needed: AbstractSet[str], notices: list[str]) -> list[str]:
     folder, tracked = snapshot.folder, tracked_files(snapshot.folder)
     names = set(tracked) - not_exported(folder, tracked)
     untracked = [name for name in untracked_files(folder) if not fnmatch.fnmatchcase(name, PACKS)]
-    needed = {find_manifest(folder).name}
-    needed |= {path.name for pattern in _LOCKS for path in folder.glob(pattern) if path.is_file()}
     if added := sorted(needed - set(tracked)):
         notices.append(f"not tracked by git, and packed all the same: {listed(added)}")
     if left := [name for name in untracked if name not in needed]:

@@ -229,6 +229,7 @@ def test_a_conda_environment_is_built_into_it_without_a_network(
 def test_a_project_that_is_installed_itself_is(engine: Engine, wine: Path, tag: str) -> None:
     source = wine / "quince.py"
     source.write_text("def main():\n    print('quince')\n")
+    (wine / ".dockerignore").write_text("*\n!*.py\n!about.txt\n")  # neither manifest nor lock
     (wine / "backend.py").write_bytes(Path(wheels.__file__).read_bytes())
     (wine / "about.txt").write_text("name=quince\nversion=1.0\n")
     (wine / "pyproject.toml").write_text(

@@ -185,6 +185,22 @@ def test_a_repository_is_packed_as_git_tracks_it_and_told_of(mlproj: Mlproj, rep
     assert json.loads((tmp_path / "there/.mlpack/pack.json").read_text())["source"]["dirty"] is True
 
 
+def test_what_the_manifest_names_is_packed_though_git_does_not_track_it(
+    mlproj: Mlproj, repository: Path, tmp_path: Path
+) -> None:
+    (repository / "mlproj.yaml").write_text(MANIFEST.replace("system: {}", "virtualenv: {requirements: needs/all.txt}"))
+    (repository / "needs").mkdir()
+    (repository / "needs/all.txt").write_text("-r base.txt\n")
+    (repository / "needs/base.txt").write_text("pear\n")
+    (repository / "needs/notes.txt").write_text("")
+
+    packed = mlproj("pack", repository, "-o", tmp_path / NAME)
+
+    assert "packed all the same: needs/all.txt, needs/base.txt\n" in packed.stderr
+    assert "does not track it: needs/notes.txt\n" in packed.stderr
+    assert {"needs/all.txt", "needs/base.txt"} < set(names_in(tmp_path / NAME))
+
+
 def test_what_git_archive_leaves_out_is_left_out(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
     (repository / ".gitattributes").write_text(
         "data.txt export-ignore\n/src export-ignore\nmlproj.yaml export-ignore\n"
