@@ -14,7 +14,7 @@ from mlproj.environments.scratch import scratch_folder
 from mlproj.environments.vendored import Target
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
-from mlproj.packaging.contents import PACKS, listed, read_contents
+from mlproj.packaging.contents import PACKS, listed, read_contents, with_submodules
 from mlproj.packaging.needed import needed_files
 from mlproj.packaging.pack import Pack, Written, write_pack
 from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
@@ -87,7 +87,7 @@ def source_to_package(project: str, revision: str | None, listener: Listener) ->
     fetching = Fetching(revision, report=listener.sourcing, fetched=listener.fetched)
     if is_folder_as_it_is(project, fetching):
         loaded = checked_manifest(manifest_folder(project), cache_folder())
-        return take_snapshot(project, [*outputs_of(loaded), PACKS], fetching), loaded
+        return with_submodules(take_snapshot(project, [*outputs_of(loaded), PACKS], fetching)), loaded
     snapshot = take_snapshot(project, (), fetching)
     try:
         return snapshot, checked_manifest(snapshot.folder, cache_folder())

@@ -7,13 +7,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mlproj.errors import SourceError, UsageError
 from mlproj.packaging.entries import Entry
 from mlproj.sources.digest import source_files
-from mlproj.sources.git.working_tree import not_exported, tracked_files, untracked_files
+from mlproj.sources.git.working_tree import changed_submodules, not_exported, tracked_files, untracked_files
 from mlproj.sources.seal import ENDING, FOLDER
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.unpack.entries import checked_parts, comparable
@@ -63,6 +63,14 @@ def read_contents(snapshot: Snapshot, outputs: Iterable[str], needed: AbstractSe
     _refuse_alike(entries)
     secrets = tuple(entry.name for entry in entries if looks_secret(entry.name))
     return Contents(tuple(entries), tuple(notices), secrets)
+
+
+def with_submodules(snapshot: Snapshot) -> Snapshot:
+    """A folder's snapshot that is dirty where a submodule is, since files of submodules are packed as well."""
+    if snapshot.kind != "git" or snapshot.tree is not None or not (changed := changed_submodules(snapshot.folder)):
+        return snapshot
+    note = f"changes that are in no commit are in a submodule: {listed(changed)}"
+    return replace(snapshot, dirty=True, notes=(*snapshot.notes, note))
 
 
 def looks_secret(name: str) -> bool:

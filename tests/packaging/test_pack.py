@@ -201,6 +201,27 @@ def test_what_the_manifest_names_is_packed_though_git_does_not_track_it(
     assert {"needs/all.txt", "needs/base.txt"} < set(names_in(tmp_path / NAME))
 
 
+def test_changes_in_a_submodule_are_told_of(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    git(library, "init", "--quiet")
+    (library / "lib.py").write_text("1\n")
+    git(library, "add", ".")
+    git(library, "commit", "--quiet", "--message=lib")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    git(repository, "commit", "--quiet", "--message=with lib")
+    clean = mlproj("pack", repository, "-o", tmp_path / "clean.tar.zst")
+    (repository / "lib/lib.py").write_text("2\n")
+
+    packed = mlproj("pack", repository, "-o", tmp_path / NAME)
+
+    assert "no commit" not in clean.stderr
+    assert "changes that are in no commit are in a submodule: lib\n" in packed.stderr
+    there = unpacked(tmp_path / NAME, tmp_path / "there")
+    assert (there / "lib/lib.py").read_text() == "2\n"
+    assert json.loads((there / ".mlpack/pack.json").read_text())["source"]["dirty"] is True
+
+
 def test_what_git_archive_leaves_out_is_left_out(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
     (repository / ".gitattributes").write_text(
         "data.txt export-ignore\n/src export-ignore\nmlproj.yaml export-ignore\n"
