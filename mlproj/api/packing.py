@@ -11,15 +11,16 @@ from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folde
 from mlproj.api.projects import release
 from mlproj.api.request import Listener
 from mlproj.environments.scratch import scratch_folder
-from mlproj.environments.vendored import Target
+from mlproj.environments.vendored import Target, conda_in, wheels_in
 from mlproj.errors import UsageError
 from mlproj.locations import cache_folder
-from mlproj.packaging.contents import PACKS, listed, read_contents, with_submodules
+from mlproj.packaging.contents import PACKS, read_contents, with_submodules
 from mlproj.packaging.needed import needed_files
 from mlproj.packaging.pack import Pack, Written, write_pack
 from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.sources.fetching import allowed_signers_by_default
+from mlproj.sources.unpack.entries import bytes_in_words, limits_for
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
 
@@ -28,7 +29,8 @@ from mlproj.toml import parse_toml
 class PackRequest:
     """A project to pack, and how: ``output`` is a file or a folder, ``key`` an ssh key to sign with.
 
-    ``targets`` are the machines to vendor packages for, if any are to be.
+    ``targets`` are the machines to vendor packages for, if any are to be. ``unpack_limit`` is the most bytes that a
+    project may unpack to, in place of the default limits.
     """
 
     project: str = "."
@@ -36,6 +38,7 @@ class PackRequest:
     output: Path | None = None
     key: Path | None = None
     targets: Sequence[Target] = ()
+    unpack_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
 
     Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``.
     """
-    snapshot, loaded = source_to_package(request.project, request.revision, listener)
+    snapshot, loaded = source_to_package(request.project, request.revision, request.unpack_limit, listener)
     cache = cache_folder()
     try:
         with scratch_folder(cache) as scratch:
@@ -59,7 +62,7 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
             for notice in (*snapshot.notes, *contents.notices):
                 listener.notice(notice)
             if contents.secrets:
-                listener.notice(f"what looks like secrets is in it: {listed(contents.secrets)}")
+                listener.notice(f"what looks like secrets is in it: {', '.join(map(one_line, contents.secrets))}")
             entries, vendored = list(contents.entries), {}
             if request.targets:
                 wanted = environments_to_vendor(loaded.manifest)
@@ -71,20 +74,35 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
                 replaced = {entry.name for entry in found.entries}
                 entries = [entry for entry in entries if entry.name not in replaced] + list(found.entries)
                 vendored = dict(found.targets)
+            elif wheels_in(snapshot.folder) is not None or conda_in(snapshot.folder) is not None:
+                listener.notice("the packages that the project carries with it are not packed: `--vendor` does")
             pack = Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, entries, vendored)
-            return write_pack(pack, request.output, request.key, listener.progress)
+            written = write_pack(pack, request.output, request.key, listener.progress)
+            _tell_of_limits(sum(entry.size for entry in entries), written, listener)
+            return written
     except OSError as error:
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:
         release(snapshot)
 
 
-def source_to_package(project: str, revision: str | None, listener: Listener) -> tuple[Snapshot, CheckedManifest]:
+def _tell_of_limits(size: int, written: Written, listener: Listener) -> None:
+    """Say so where what was written, of files of ``size`` bytes, shrank so far that it is taken for a bomb."""
+    if size > limits_for(written.size, None).total:
+        listener.notice(
+            f"it unpacks to {bytes_in_words(size)}, which for so small an archive looks like a bomb: what runs it needs"
+            f" `--unpack-limit {size // 10**9 + 1}GB`"
+        )
+
+
+def source_to_package(
+    project: str, revision: str | None, unpack_limit: int | None, listener: Listener
+) -> tuple[Snapshot, CheckedManifest]:
     """The source of a project as it is now, which the caller has to release, and its manifest.
 
     What runs leave, and packs made before, do not belong to it.
     """
-    fetching = Fetching(revision, report=listener.sourcing, fetched=listener.fetched)
+    fetching = Fetching(revision, unpack_limit=unpack_limit, report=listener.sourcing, fetched=listener.fetched)
     if is_folder_as_it_is(project, fetching):
         loaded = checked_manifest(manifest_folder(project), cache_folder())
         return with_submodules(take_snapshot(project, [*outputs_of(loaded), PACKS], fetching)), loaded
@@ -119,7 +137,9 @@ def version_of(folder: Path) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def verify_pack(file: str, allowed_signers: Path | None, listener: Listener) -> VerifiedPack:
+def verify_pack(
+    file: str, allowed_signers: Path | None, listener: Listener, *, unpack_limit: int | None = None
+) -> VerifiedPack:
     """Compare a pack with the digests that it holds, and, with ``allowed_signers``, its signature with those.
 
     Raises ``SourceError`` naming what is wrong, ``UsageError`` for what is no pack.
@@ -127,7 +147,12 @@ def verify_pack(file: str, allowed_signers: Path | None, listener: Listener) -> 
     from mlproj.sources.seal import about_pack, check_seal, is_sealed
 
     allowed_signers = allowed_signers or allowed_signers_by_default()
-    fetching = Fetching(report=listener.sourcing, fetched=listener.fetched, allowed_signers=allowed_signers)
+    fetching = Fetching(
+        unpack_limit=unpack_limit,
+        report=listener.sourcing,
+        fetched=listener.fetched,
+        allowed_signers=allowed_signers,
+    )
     snapshot = take_snapshot(file, (), fetching)
     try:
         if snapshot.kind != "archive" or not is_sealed(snapshot.folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mlproj.cli.console import out, out_json
-from mlproj.cli.options import as_json
+from mlproj.cli.options import as_json, size_option
 from mlproj.errors import UsageError
 from mlproj.text import one_line, plural
 
@@ -51,6 +51,7 @@ from mlproj.text import one_line, plural
     show_envvar=True,
     help="With --verify: whose signature it has to have, in ssh's format.",
 )
+@click.option("--unpack-limit", metavar="SIZE", help="The most that an archive may unpack to, such as `50GB`.")
 @as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def pack(
@@ -63,6 +64,7 @@ def pack(
     pythons: tuple[str, ...],
     verify: bool,
     allowed_signers: Path | None,
+    unpack_limit: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -88,17 +90,18 @@ def pack(
     display = RunDisplay(quiet=quiet, verbose=False)
     listener = display.listener()
     try:
+        limit = size_option(unpack_limit, "--unpack-limit")
         if verify:
             if output is not None or key is not None or revision is not None or vendor:
                 raise UsageError("--verify goes with no -o, --sign, --rev and --vendor: it writes nothing")
-            return _verify(project, allowed_signers, listener, as_json, quiet)
+            return _verify(project, allowed_signers, limit, listener, as_json, quiet)
         if (platforms or pythons) and not vendor:
             raise UsageError("--platform and --python say what --vendor is for, which is not given")
         from mlproj.api.packing import PackRequest, pack_project
         from mlproj.environments.vendored import targets_of
 
         targets = targets_of(platforms, pythons) if vendor else ()
-        written = pack_project(PackRequest(project, revision, output, key, targets), listener)
+        written = pack_project(PackRequest(project, revision, output, key, targets, limit), listener)
     finally:
         display.close()
     if as_json:
@@ -110,10 +113,12 @@ def pack(
     return 0
 
 
-def _verify(project: str, allowed_signers: Path | None, listener: object, as_json: bool, quiet: bool) -> int:
+def _verify(
+    project: str, allowed_signers: Path | None, limit: int | None, listener: object, as_json: bool, quiet: bool
+) -> int:
     from mlproj.api.packing import verify_pack
 
-    verified = verify_pack(project, allowed_signers, listener)  # type: ignore[arg-type]
+    verified = verify_pack(project, allowed_signers, listener, unpack_limit=limit)  # type: ignore[arg-type]
     about = verified.about
     if as_json:
         out_json({"pack": about, "signer": verified.signer})

@@ -216,7 +216,7 @@ def check_carried(hashes: Mapping[str, str], wheels: Path) -> None:
     if other := [path.name for path in there if sha256_of_file(path) != hashes[path.name]]:
         raise EnvironmentBuildError(
             f"what the project carries with it is not what its lock says: {', '.join(map(one_line, other))}",
-            hint=f"Get the project again from who packed it, or remove `{WHEELS}`: the lock's own files are fetched then.",
+            hint=f"Get the project again from who packed it, or remove `{WHEELS}`: what it names is then fetched.",
         )
 
 

@@ -24,8 +24,14 @@ PACKS = f"*{ENDING}*"
 _SECRETS = (
     *(".env", ".env.*", "*.env", ".netrc", "_netrc", ".pypirc", ".npmrc", ".git-credentials", ".pgpass", ".htpasswd"),
     *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keystore"),
-    *("credentials.json", "service-account*.json", "service_account*.json"),
+    *("credentials.json", "service-account*.json", "service_account*.json", "application_default_credentials.json"),
+    *("secret.*", "secrets.*", "token", "token.txt", "*.token", ".vault-token", "kubeconfig", "*.kubeconfig"),
+    *("*.tfstate", "*.tfstate.*", "terraform.tfvars", "*.auto.tfvars", ".terraformrc", "kaggle.json"),
+    *(".databrickscfg", ".s3cfg", ".boto", ".dockercfg", ".my.cnf", ".mylogin.cnf", "*.ppk", "*.jks", "secring.gpg"),
 )
+# Files whose names say little but in their folder.
+_SECRETS_IN_FOLDERS = (".aws/credentials", ".docker/config.json", ".kube/config", ".ssh/*", ".gnupg/*", ".azure/*")
+_CODE = ("*.py", "*.md", "*.rst", "*.sh", "*.js", "*.ts")
 _NO_SECRETS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
 _MOST_TOLD = 5
 
@@ -75,17 +81,19 @@ def with_submodules(snapshot: Snapshot) -> Snapshot:
 
 def looks_secret(name: str) -> bool:
     """Whether a file is called as those are that hold secrets."""
-    last = PurePosixPath(name).name.lower()
-    if any(fnmatch.fnmatchcase(last, pattern) for pattern in _NO_SECRETS):
+    *_, above, last = ["", *PurePosixPath(name.lower()).parts]
+    if any(fnmatch.fnmatchcase(last, pattern) for pattern in (*_NO_SECRETS, *_CODE)):
         return False
-    return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS)
+    return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS) or any(
+        fnmatch.fnmatchcase(f"{above}/{last}", pattern) for pattern in _SECRETS_IN_FOLDERS
+    )
 
 
 def image_contents(contents: Contents, folder: Path, needed: AbstractSet[str]) -> Contents:
     """The files of a project that go into its image: neither what ``.dockerignore`` names nor what looks like secrets.
 
-    Those that are ``needed`` go in whatever it names, as docker has it with its Dockerfile. ``secrets`` are then those that do not. What looks so and is none is taken in by a ``!`` pattern of
-    ``.dockerignore``. Raises ``UsageError``.
+    Those that are ``needed`` go in whatever it names, as docker has it with its Dockerfile. ``secrets`` are then those
+    that do not. What looks so and is none is taken in by a ``!`` pattern of ``.dockerignore``. Raises ``UsageError``.
     """
     from docker.utils.build import PatternMatcher
 

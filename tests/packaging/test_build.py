@@ -192,16 +192,19 @@ def test_only_the_layer_of_the_source_changes_with_the_source(engine: Engine, wi
 
 
 def test_a_docker_environment_is_what_is_built_on(engine: Engine, wine: Path, tag: str) -> None:
-    docker = f"{{docker: {{image: '{PYTHON_IMAGE}', environment: [[GREETING, 'a \"$b\"'], [API_TOKEN, hush]]}}}}"
+    docker = f"{{docker: {{image: '{PYTHON_IMAGE}', environment: [[GREETING, 'a \"$b\"'], [API_TOKEN, hush]], user: '4242'}}}}"
     (wine / "mlproj.yaml").write_text(
-        f"environment: {docker}\nentry_points: {{main: {{command: [printenv, GREETING]}}}}\n"
+        f"environment: own\nenvironments: {{own: {docker}, v: {{virtualenv: {{dependencies: [pear]}}}}}}\n"
+        "entry_points: {main: {command: [printenv, GREETING]}, v: {command: [pear], environment: v}}\n"
     )
 
     built = build(wine, "-t", tag, base=None)
 
     ran = docker_run(tag)
     assert (ran.returncode, ran.stdout) == (0, 'a "$b"\n'), ran.stderr
-    assert "being called as secrets are: API_TOKEN" in built["said"]
+    assert "being called as secrets are: API_TOKEN (their values stand in the manifest" in built["said"]
+    assert "to be given to `docker run`: user\n" in built["said"]
+    assert "the entry point `v` runs in a virtualenv, which is not in this image" in built["said"]
     assert "hush" not in json.dumps(engine.client.inspect_image(tag))
 
 

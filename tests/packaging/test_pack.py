@@ -302,13 +302,38 @@ def test_names_that_no_pack_can_hold_are_refused(mlproj: Mlproj, wine: Path, nam
 
 
 def test_what_looks_like_secrets_is_told_of(mlproj: Mlproj, wine: Path) -> None:
-    for name in (".env", "src/id_rsa", "server.pem", ".env.example", "id_rsa.pub"):
+    secrets = (".aws/credentials", ".env", "kubeconfig", "secrets.yaml", "server.pem", "src/id_rsa", "state.tfstate")
+    for name in (*secrets, ".env.example", "id_rsa.pub", "src/secrets.py", "tokenizer.json"):
+        (wine / name).parent.mkdir(exist_ok=True)
         (wine / name).write_text("")
 
     packed = mlproj("pack", "-o", NAME, cwd=wine)
 
     assert packed.returncode == 0
-    assert "looks like secrets is in it: .env, server.pem, src/id_rsa\n" in packed.stderr
+    assert f"looks like secrets is in it: {', '.join(secrets)}\n" in packed.stderr
+
+
+def test_a_pack_that_looks_like_a_bomb_is_told_of_and_taken_with_a_higher_limit(
+    mlproj: Mlproj, wine: Path, tmp_path: Path
+) -> None:
+    with (wine / "zeros").open("wb") as stream:
+        stream.truncate(510_000_000)
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME)
+    refused = mlproj("pack", "--verify", tmp_path / NAME)
+    taken = mlproj("pack", "--verify", tmp_path / NAME, "--unpack-limit", "1GB")
+
+    assert "it unpacks to 510 MB" in packed.stderr
+    assert "needs `--unpack-limit 1GB`" in packed.stderr
+    assert (refused.returncode, taken.returncode) == (2, 0), taken.stderr
+
+
+def test_packages_that_are_not_packed_again_are_told_of(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    (wine / ".mlpack/wheels").mkdir(parents=True)
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME)
+
+    assert "the packages that the project carries with it are not packed: `--vendor` does" in packed.stderr
 
 
 def change(folder: Path) -> None:
