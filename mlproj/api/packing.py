@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlproj.api.projects import release
 from mlproj.api.request import Listener
 from mlproj.environments.scratch import scratch_folder
 from mlproj.environments.vendored import Target, conda_in, wheels_in
-from mlproj.errors import UsageError
+from mlproj.errors import PackagingError, UsageError
 from mlproj.locations import cache_folder
 from mlproj.packaging.contents import PACKS, read_contents, with_submodules
 from mlproj.packaging.needed import needed_files
@@ -23,6 +24,8 @@ from mlproj.sources.fetching import allowed_signers_by_default
 from mlproj.sources.unpack.entries import bytes_in_words, limits_for
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,21 @@ class PackRequest:
 
 @dataclass(frozen=True)
 class VerifiedPack:
-    """A pack that is as it was packed: what it says of itself, and who signed it, where that was asked for."""
+    """A pack that is as it was packed: what it says of itself, whether it is signed, and by whom, where that was asked.
+
+    Without a ``signer`` the signature was not checked: anything may stand there.
+    """
 
     about: dict[str, Any] = field(default_factory=dict)
     signer: str | None = None
+    is_signed: bool = False
 
 
 def pack_project(request: PackRequest, listener: Listener) -> Written:
     """Write the pack of a project.
 
-    Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``.
+    Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``, and
+    ``PackagingError`` when the disk takes no more.
     """
     snapshot, loaded = source_to_package(request.project, request.revision, request.unpack_limit, listener)
     cache = cache_folder()
@@ -81,6 +89,8 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
             _tell_of_limits(sum(entry.size for entry in entries), written, listener)
             return written
     except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise PackagingError(f"the pack could not be written: {error.strerror}") from None
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:
         release(snapshot)
@@ -144,7 +154,7 @@ def verify_pack(
 
     Raises ``SourceError`` naming what is wrong, ``UsageError`` for what is no pack.
     """
-    from mlproj.sources.seal import about_pack, check_seal, is_sealed
+    from mlproj.sources.seal import about_pack, check_seal, has_signature, is_sealed
 
     allowed_signers = allowed_signers or allowed_signers_by_default()
     fetching = Fetching(
@@ -158,6 +168,6 @@ def verify_pack(
         if snapshot.kind != "archive" or not is_sealed(snapshot.folder):
             raise UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
         signer = check_seal(snapshot.folder, allowed_signers) if allowed_signers is not None else None
-        return VerifiedPack(about_pack(snapshot.folder), signer)
+        return VerifiedPack(about_pack(snapshot.folder), signer, has_signature(snapshot.folder))
     finally:
         release(snapshot)

@@ -88,7 +88,7 @@ def _place(pack: Pack, output: Path | None) -> Path:
         raise UsageError(f"`{one_line(path)}` is a link, which a pack would replace", hint=hint)
     if path.exists() and not path.is_file():
         raise UsageError(f"`{one_line(path)}` is there and no file, so that no pack replaces it")
-    return path.absolute()
+    return path.parent.resolve() / path.name
 
 
 @contextmanager

@@ -160,6 +160,10 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
 
     assert_stopped_at_once(engine, tag)
 
+    on_it = mlproj("build", wine, "-t", tag, "--base", tag)
+    assert on_it.returncode == 2, on_it.stderr
+    assert "has an mlproj in it already" in on_it.stderr
+
     # Nobody in particular owns it, no secret and nothing that was ignored is in it.
     assert inside(tag, "id", "-u") == "1000\n"
     assert inside(tag, "ls", "-A", "/project").split() == [

@@ -425,7 +425,10 @@ def test_a_signed_pack_runs_for_who_allows_its_signer_and_for_nobody_else(
     unsigned = mlproj("run", tmp_path / "unsigned.tar.zst", "--allowed-signers", tmp_path / "ann.allowed")
     verified = mlproj("pack", "--verify", tmp_path / NAME, "--allowed-signers", tmp_path / "ann.allowed", "--json")
 
+    unasked = mlproj("pack", "--verify", tmp_path / NAME)
+
     assert signed.returncode == 0, signed.stderr
+    assert "its signature was not checked" in unasked.stdout
     assert (anns.returncode, anns.stdout) == (0, "hello\n"), anns.stderr
     assert (eves.returncode, unsigned.returncode) == (2, 2)
     assert "its signature is by nobody whom" in eves.stderr
@@ -497,6 +500,8 @@ def test_a_plain_archive_is_run_without_signers_and_not_with(
         (["-o", f"nowhere/{NAME}"], "there is no folder"),
         (["--sign", "no-key"], "there is no key `no-key`"),
         (["--verify", "-o", NAME], "--verify goes with no -o"),
+        (["--allowed-signers", "team"], "--verify looks at, which is not given"),
+        (["-o", ""], "-o names no file"),
     ],
 )
 def test_what_cannot_be_is_said(mlproj: Mlproj, wine: Path, options: list[str], said: str) -> None:
@@ -534,8 +539,21 @@ def test_a_fetched_project_is_packed_whole(mlproj: Mlproj, repository: Path, tmp
     assert about["source"]["remote"] is None  # a place on this machine
 
 
+def test_a_pack_for_which_there_is_no_room_leaves_nothing(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    (wine / "random").write_bytes(os.urandom(200_000))
+    # A limit on the size of files stands for a full disk: the same call fails, with another number.
+    command = f"trap '' XFSZ; ulimit -f 64; {sys.executable} -m mlproj pack . -o {tmp_path / NAME}"
+
+    packed = subprocess.run(["bash", "-c", command], cwd=wine, capture_output=True, text=True)
+
+    assert packed.returncode == 125
+    assert "the pack could not be written: File too large" in packed.stderr
+    assert not list(tmp_path.glob("*.zst")) + list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize(("ended", "leaves"), [(signal.SIGKILL, 1), (signal.SIGTERM, 0)])
 def test_a_killed_pack_leaves_no_file_of_its_name_and_the_next_one_clears_up(
-    mlproj: Mlproj, wine: Path, tmp_path: Path
+    mlproj: Mlproj, wine: Path, tmp_path: Path, ended: signal.Signals, leaves: int
 ) -> None:
     # Random data, which takes long enough to be compressed that it is killed in the midst of it.
     with (wine / "large.bin").open("wb") as stream:
@@ -546,11 +564,11 @@ def test_a_killed_pack_leaves_no_file_of_its_name_and_the_next_one_clears_up(
     while not (parts := list(tmp_path.glob(".*.part"))) or not parts[0].stat().st_size:
         assert process.poll() is None
         assert time.monotonic() < deadline
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(ended)
 
+    assert process.wait() in (-signal.SIGKILL, 128 + signal.SIGTERM)
     assert not (tmp_path / NAME).exists()
-    assert list(tmp_path.glob(".*.part"))
+    assert len(list(tmp_path.glob(".*.part"))) == leaves
     (wine / "large.bin").unlink()
     assert mlproj("pack", wine, "-o", NAME, cwd=tmp_path).returncode == 0
     assert not list(tmp_path.glob(".*.part"))
