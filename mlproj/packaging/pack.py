@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from mlproj.errors import UsageError
 from mlproj.files import dump_json
 from mlproj.locks import try_claim, try_exclusive
+from mlproj.packaging.behind import Behind
 from mlproj.packaging.entries import Entry, open_tar, write_entries
 from mlproj.sources.seal import ABOUT, ENDING, FORMAT, SIGNATURE, SUMS, sign, sums_text
 from mlproj.sources.snapshot import Snapshot
@@ -134,7 +135,11 @@ def _write(pack: Pack, stream: IO[bytes], key: Path | None, report: Callable[[st
 
     # With threads the bytes are those of any number of them, but not those of none at all.
     compressor = zstandard.ZstdCompressor(level=LEVEL, threads=threads, write_checksum=True)
-    with compressor.stream_writer(stream, closefd=False) as zstd, open_tar(zstd) as tar:
+    with (
+        compressor.stream_writer(stream, closefd=False) as zstd,
+        Behind(zstd.write) as behind,
+        open_tar(cast("IO[bytes]", behind)) as tar,
+    ):
         # A lone surrogate stands for a byte that is not UTF-8, of a file's name; in JSON its escape gives it back.
         about = Entry(ABOUT, content=dump_json(_about(pack)).encode("utf-8", "backslashreplace"))
         entries = sorted(pack.entries, key=lambda entry: os.fsencode(entry.name))
