@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -480,6 +481,17 @@ def test_a_pack_that_says_nonsense_of_itself_is_refused_in_words(
     assert "bug in mlproj" not in ran.stderr
 
 
+def test_what_is_called_a_pack_and_is_no_zstd_is_refused(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    mlproj("pack", wine, "-o", tmp_path / NAME)
+    content = zstandard.ZstdDecompressor().decompressobj().decompress((tmp_path / NAME).read_bytes())
+    (tmp_path / NAME).write_bytes(gzip.compress(content))
+
+    verified = mlproj("pack", "--verify", tmp_path / NAME)
+
+    assert verified.returncode == 2
+    assert "it is called `.mlpack.tar.zst`, and no zstd" in verified.stderr
+
+
 def test_a_plain_archive_is_run_without_signers_and_not_with(
     mlproj: Mlproj, wine: Path, tmp_path: Path, keys: Callable[[str], Path]
 ) -> None:
@@ -521,13 +533,13 @@ def test_what_is_no_file_is_not_replaced(
     mlproj: Mlproj, wine: Path, tmp_path: Path, make: Callable[[Path], None], said: str
 ) -> None:
     make(tmp_path / NAME)
-    before = (tmp_path / NAME).lstat()
+    before = (tmp_path / NAME).lstat().st_ino
 
     packed = mlproj("pack", wine, "-o", tmp_path / NAME)
 
     assert packed.returncode == 2
     assert said in packed.stderr
-    assert (tmp_path / NAME).lstat() == before
+    assert (tmp_path / NAME).lstat().st_ino == before
 
 
 def test_a_fetched_project_is_packed_whole(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
