@@ -23,14 +23,19 @@ from mlproj.manifest.image_names import is_image_name
 from mlproj.manifest.models import Docker, EnvironmentSpec
 from mlproj.packaging import image
 from mlproj.packaging.base_image import BaseImage, base_image
-from mlproj.packaging.contents import image_contents, listed, read_contents
+from mlproj.packaging.contents import image_contents, read_contents
 from mlproj.packaging.entries import Entry
+from mlproj.packaging.needed import needed_files
 from mlproj.packaging.own_wheels import own_wheels
 from mlproj.packaging.vendoring import VendoredPackages, vendored_packages
 from mlproj.sources import Snapshot
 from mlproj.text import one_line
 
 _PROJECT_AT = "/project"
+_OF_CONTAINERS = (
+    *("volumes", "user", "workdir", "entrypoint", "gpus", "shm_size", "memory", "cpus", "network", "pid"),
+    *("privileged", "ports"),
+)
 _SECRET_NAME = re.compile(r"(?i)secret|token|passw|credential|api_?key|private_?key")
 
 
@@ -40,6 +45,7 @@ class BuildRequest:
 
     ``tag`` is the image's reference, ``entry_point`` what it runs when nothing else is asked for, ``base`` the image to
     build on, ``platform`` as docker has it (``linux/arm64``). Without ``cache`` the engine does every step again.
+    ``unpack_limit`` is the most bytes that a project may unpack to, in place of the default limits.
     """
 
     project: str
@@ -50,6 +56,7 @@ class BuildRequest:
     platform: str | None = None
     push: bool = False
     cache: bool = True
+    unpack_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def build_image(request: BuildRequest, listener: Listener) -> BuiltImage:
         raise UsageError(f"`{one_line(request.tag)}` is no name for an image", hint="It is named so: `wine:1.2`.")
     if request.base is not None and not is_image_name(request.base):
         raise UsageError(f"`{one_line(request.base)}` is no image to build on")
-    snapshot, loaded = source_to_package(request.project, request.revision, listener)
+    snapshot, loaded = source_to_package(request.project, request.revision, request.unpack_limit, listener)
     cache = cache_folder()
     try:
         with scratch_folder(cache) as scratch:
@@ -96,17 +103,20 @@ def _recipe(
     listener: Listener,
 ) -> image.ImageRecipe:
     entry_point = _entry_point(request, loaded)
-    contents = image_contents(read_contents(snapshot, outputs_of(loaded)), snapshot.folder)
+    needed = needed_files(loaded.path, loaded.manifest)
+    contents = image_contents(read_contents(snapshot, outputs_of(loaded), needed), snapshot.folder, needed)
     for notice in (*snapshot.notes, *contents.notices):
         listener.notice(notice)
     if contents.secrets:
-        told = listed(contents.secrets)
+        told = ", ".join(map(one_line, contents.secrets))
         listener.notice(f"not put into the image, being called as secrets are (a `!` in .dockerignore does): {told}")
     entry_points = loaded.manifest.entry_points
     spec = loaded.manifest.environment_of(entry_points[entry_point or next(iter(entry_points))])
     docker = spec.docker
     reference = _base_reference(request, spec, snapshot.folder, listener)
     base = base_image(engine, reference, request.platform, listener.progress)
+    if docker is not None:
+        _tell_of_what_is_not_in_it(docker, loaded, listener)
     wanted = [] if docker is not None else _environments(loaded, listener)
     _refuse_python(wanted, base)
     own = own_wheels(base.target, cache, scratch, listener.progress)
@@ -161,6 +171,19 @@ def _environments(loaded: CheckedManifest, listener: Listener) -> list[tuple[str
     return sorted(found.items(), key=lambda each: each[0] or "")
 
 
+def _tell_of_what_is_not_in_it(docker: Docker, loaded: CheckedManifest, listener: Listener) -> None:
+    """Say what an image that is built on a Docker environment's own has not got of what the manifest declares."""
+    if left := [name.replace("_", " ") for name in _OF_CONTAINERS if getattr(docker, name)]:
+        listener.notice(f"not in the image, being a container's, and to be given to `docker run`: {', '.join(left)}")
+    for name, entry_point in loaded.manifest.entry_points.items():
+        spec = loaded.manifest.environment_of(entry_point)
+        shown = one_line(name)
+        if spec.docker is None and spec.kind != "system":
+            listener.notice(f"the entry point `{shown}` runs in a {spec.kind}, which is not in this image")
+        elif spec.docker is not None and (spec.docker.image, spec.docker.build) != (docker.image, docker.build):
+            listener.notice(f"the entry point `{shown}` runs in another image than this one is built on")
+
+
 def _base_reference(request: BuildRequest, spec: EnvironmentSpec, folder: Path, listener: Listener) -> str:
     if spec.docker is not None:
         if request.base is not None:
@@ -203,7 +226,9 @@ def _variables(docker: Docker, listener: Listener) -> dict[str, str]:
     """The variables that the manifest sets; those that it takes from the caller are given by ``docker run -e``."""
     pairs = {each[0]: each[1] for each in docker.environment if not isinstance(each, str)}
     if secret := sorted(name for name in pairs if _SECRET_NAME.search(name)):
-        listener.notice(f"not put into the image, being called as secrets are: {', '.join(map(one_line, secret))}")
+        told = f"not set in the image, being called as secrets are: {', '.join(map(one_line, secret))}"
+        where = "their values stand in the manifest, which is in the image all the same"
+        listener.notice(f"{told} ({where}; named without a value, they are for `docker run -e` to give)")
     taken = [each for each in docker.environment if isinstance(each, str)]
     if taken:
         listener.notice(f"to be given by `docker run -e`: {', '.join(map(one_line, taken))}")

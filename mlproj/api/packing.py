@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,23 +12,28 @@ from mlproj.api.checked import CheckedManifest, checked_manifest, manifest_folde
 from mlproj.api.projects import release
 from mlproj.api.request import Listener
 from mlproj.environments.scratch import scratch_folder
-from mlproj.environments.vendored import Target
-from mlproj.errors import UsageError
+from mlproj.environments.vendored import Target, conda_in, wheels_in
+from mlproj.errors import PackagingError, UsageError
 from mlproj.locations import cache_folder
-from mlproj.packaging.contents import PACKS, listed, read_contents
+from mlproj.packaging.contents import PACKS, read_contents, with_submodules
+from mlproj.packaging.needed import needed_files
 from mlproj.packaging.pack import Pack, Written, write_pack
 from mlproj.packaging.vendoring import environments_to_vendor, vendored_packages
 from mlproj.sources import Fetching, Snapshot, is_folder_as_it_is, take_snapshot
 from mlproj.sources.fetching import allowed_signers_by_default
+from mlproj.sources.unpack.entries import bytes_in_words, limits_for
 from mlproj.text import one_line
 from mlproj.toml import parse_toml
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
 class PackRequest:
     """A project to pack, and how: ``output`` is a file or a folder, ``key`` an ssh key to sign with.
 
-    ``targets`` are the machines to vendor packages for, if any are to be.
+    ``targets`` are the machines to vendor packages for, if any are to be. ``unpack_limit`` is the most bytes that a
+    project may unpack to, in place of the default limits.
     """
 
     project: str = "."
@@ -35,30 +41,36 @@ class PackRequest:
     output: Path | None = None
     key: Path | None = None
     targets: Sequence[Target] = ()
+    unpack_limit: int | None = None
 
 
 @dataclass(frozen=True)
 class VerifiedPack:
-    """A pack that is as it was packed: what it says of itself, and who signed it, where that was asked for."""
+    """A pack that is as it was packed: what it says of itself, whether it is signed, and by whom, where that was asked.
+
+    Without a ``signer`` the signature was not checked: anything may stand there.
+    """
 
     about: dict[str, Any] = field(default_factory=dict)
     signer: str | None = None
+    is_signed: bool = False
 
 
 def pack_project(request: PackRequest, listener: Listener) -> Written:
     """Write the pack of a project.
 
-    Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``.
+    Raises ``UsageError`` for a project that has no valid manifest or that no pack can hold, ``SourceError``, and
+    ``PackagingError`` when the disk takes no more.
     """
-    snapshot, loaded = source_to_package(request.project, request.revision, listener)
+    snapshot, loaded = source_to_package(request.project, request.revision, request.unpack_limit, listener)
     cache = cache_folder()
     try:
         with scratch_folder(cache) as scratch:
-            contents = read_contents(snapshot, outputs_of(loaded))
+            contents = read_contents(snapshot, outputs_of(loaded), needed_files(loaded.path, loaded.manifest))
             for notice in (*snapshot.notes, *contents.notices):
                 listener.notice(notice)
             if contents.secrets:
-                listener.notice(f"what looks like secrets is in it: {listed(contents.secrets)}")
+                listener.notice(f"what looks like secrets is in it: {', '.join(map(one_line, contents.secrets))}")
             entries, vendored = list(contents.entries), {}
             if request.targets:
                 wanted = environments_to_vendor(loaded.manifest)
@@ -70,23 +82,40 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
                 replaced = {entry.name for entry in found.entries}
                 entries = [entry for entry in entries if entry.name not in replaced] + list(found.entries)
                 vendored = dict(found.targets)
+            elif wheels_in(snapshot.folder) is not None or conda_in(snapshot.folder) is not None:
+                listener.notice("the packages that the project carries with it are not packed: `--vendor` does")
             pack = Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, entries, vendored)
-            return write_pack(pack, request.output, request.key, listener.progress)
+            written = write_pack(pack, request.output, request.key, listener.progress)
+            _tell_of_limits(sum(entry.size for entry in entries), written, listener)
+            return written
     except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise PackagingError(f"the pack could not be written: {error.strerror}") from None
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:
         release(snapshot)
 
 
-def source_to_package(project: str, revision: str | None, listener: Listener) -> tuple[Snapshot, CheckedManifest]:
+def _tell_of_limits(size: int, written: Written, listener: Listener) -> None:
+    """Say so where what was written, of files of ``size`` bytes, shrank so far that it is taken for a bomb."""
+    if size > limits_for(written.size, None).total:
+        listener.notice(
+            f"it unpacks to {bytes_in_words(size)}, which for so small an archive looks like a bomb: what runs it needs"
+            f" `--unpack-limit {size // 10**9 + 1}GB`"
+        )
+
+
+def source_to_package(
+    project: str, revision: str | None, unpack_limit: int | None, listener: Listener
+) -> tuple[Snapshot, CheckedManifest]:
     """The source of a project as it is now, which the caller has to release, and its manifest.
 
     What runs leave, and packs made before, do not belong to it.
     """
-    fetching = Fetching(revision, report=listener.sourcing, fetched=listener.fetched)
+    fetching = Fetching(revision, unpack_limit=unpack_limit, report=listener.sourcing, fetched=listener.fetched)
     if is_folder_as_it_is(project, fetching):
         loaded = checked_manifest(manifest_folder(project), cache_folder())
-        return take_snapshot(project, [*outputs_of(loaded), PACKS], fetching), loaded
+        return with_submodules(take_snapshot(project, [*outputs_of(loaded), PACKS], fetching)), loaded
     snapshot = take_snapshot(project, (), fetching)
     try:
         return snapshot, checked_manifest(snapshot.folder, cache_folder())
@@ -118,20 +147,27 @@ def version_of(folder: Path) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def verify_pack(file: str, allowed_signers: Path | None, listener: Listener) -> VerifiedPack:
+def verify_pack(
+    file: str, allowed_signers: Path | None, listener: Listener, *, unpack_limit: int | None = None
+) -> VerifiedPack:
     """Compare a pack with the digests that it holds, and, with ``allowed_signers``, its signature with those.
 
     Raises ``SourceError`` naming what is wrong, ``UsageError`` for what is no pack.
     """
-    from mlproj.sources.seal import about_pack, check_seal, is_sealed
+    from mlproj.sources.seal import about_pack, check_seal, has_signature, is_sealed
 
     allowed_signers = allowed_signers or allowed_signers_by_default()
-    fetching = Fetching(report=listener.sourcing, fetched=listener.fetched, allowed_signers=allowed_signers)
+    fetching = Fetching(
+        unpack_limit=unpack_limit,
+        report=listener.sourcing,
+        fetched=listener.fetched,
+        allowed_signers=allowed_signers,
+    )
     snapshot = take_snapshot(file, (), fetching)
     try:
         if snapshot.kind != "archive" or not is_sealed(snapshot.folder):
             raise UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
         signer = check_seal(snapshot.folder, allowed_signers) if allowed_signers is not None else None
-        return VerifiedPack(about_pack(snapshot.folder), signer)
+        return VerifiedPack(about_pack(snapshot.folder), signer, has_signature(snapshot.folder))
     finally:
         release(snapshot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlproj.cli.console import out, out_json
-from mlproj.cli.options import as_json, complete_entry_point
+from mlproj.cli.options import as_json, complete_entry_point, size_option
 from mlproj.text import one_line
 
 
@@ -26,6 +26,7 @@ from mlproj.text import one_line
 @click.option("--platform", metavar="PLATFORM", help="What to build for, as docker has it: `linux/arm64`.")
 @click.option("--push", is_flag=True, help="Push it to its registry.")
 @click.option("--no-cache", is_flag=True, help="Have the engine do every step again.")
+@click.option("--unpack-limit", metavar="SIZE", help="The most that an archive may unpack to, such as `50GB`.")
 @as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
@@ -37,6 +38,7 @@ def build(
     platform: str | None,
     push: bool,
     no_cache: bool,
+    unpack_limit: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -61,7 +63,8 @@ def build(
     try:
         from mlproj.api.building import BuildRequest, build_image
 
-        request = BuildRequest(project, tag, revision, entry_point, base, platform, push, cache=not no_cache)
+        limit = size_option(unpack_limit, "--unpack-limit")
+        request = BuildRequest(project, tag, revision, entry_point, base, platform, push, not no_cache, limit)
         built = build_image(request, listener)
     finally:
         display.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from mlproj.cli.console import out, out_json
-from mlproj.cli.options import as_json
+from mlproj.cli.console import complain, out, out_json
+from mlproj.cli.options import as_json, size_option
 from mlproj.errors import UsageError
 from mlproj.text import one_line, plural
 
@@ -18,7 +19,7 @@ from mlproj.text import one_line, plural
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="Where to write it: a file, or a folder.  [default: NAME-VERSION.mlpack.tar.zst]",
 )
 @click.option("--rev", "revision", metavar="REV", help="The branch, tag or commit of a git project to pack.")
@@ -51,11 +52,12 @@ from mlproj.text import one_line, plural
     show_envvar=True,
     help="With --verify: whose signature it has to have, in ssh's format.",
 )
+@click.option("--unpack-limit", metavar="SIZE", help="The most that an archive may unpack to, such as `50GB`.")
 @as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def pack(
     project: str,
-    output: Path | None,
+    output: str | None,
     revision: str | None,
     key: Path | None,
     vendor: bool,
@@ -63,6 +65,7 @@ def pack(
     pythons: tuple[str, ...],
     verify: bool,
     allowed_signers: Path | None,
+    unpack_limit: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -83,22 +86,33 @@ def pack(
       mlproj pack --verify wine-1.2.mlpack.tar.zst --allowed-signers team
       mlproj run wine-1.2.mlpack.tar.zst
     """
+    from mlproj.api.interruption import Interrupted, interruptible
     from mlproj.cli.progress import RunDisplay
 
     display = RunDisplay(quiet=quiet, verbose=False)
     listener = display.listener()
     try:
+        if output == "":
+            raise UsageError("-o names no file")
+        limit = size_option(unpack_limit, "--unpack-limit")
         if verify:
             if output is not None or key is not None or revision is not None or vendor:
                 raise UsageError("--verify goes with no -o, --sign, --rev and --vendor: it writes nothing")
-            return _verify(project, allowed_signers, listener, as_json, quiet)
+            return _verify(project, allowed_signers, limit, listener, as_json, quiet)
+        if click.get_current_context().get_parameter_source("allowed_signers") is ParameterSource.COMMANDLINE:
+            raise UsageError("--allowed-signers says who may have signed what --verify looks at, which is not given")
         if (platforms or pythons) and not vendor:
             raise UsageError("--platform and --python say what --vendor is for, which is not given")
         from mlproj.api.packing import PackRequest, pack_project
         from mlproj.environments.vendored import targets_of
 
         targets = targets_of(platforms, pythons) if vendor else ()
-        written = pack_project(PackRequest(project, revision, output, key, targets), listener)
+        place = None if output is None else Path(output)
+        with interruptible():
+            written = pack_project(PackRequest(project, revision, place, key, targets, limit), listener)
+    except Interrupted as interrupted:
+        complain("interrupted")
+        return 128 + interrupted.number
     finally:
         display.close()
     if as_json:
@@ -110,10 +124,12 @@ def pack(
     return 0
 
 
-def _verify(project: str, allowed_signers: Path | None, listener: object, as_json: bool, quiet: bool) -> int:
+def _verify(
+    project: str, allowed_signers: Path | None, limit: int | None, listener: object, as_json: bool, quiet: bool
+) -> int:
     from mlproj.api.packing import verify_pack
 
-    verified = verify_pack(project, allowed_signers, listener)  # type: ignore[arg-type]
+    verified = verify_pack(project, allowed_signers, listener, unpack_limit=limit)  # type: ignore[arg-type]
     about = verified.about
     if as_json:
         out_json({"pack": about, "signer": verified.signer})
@@ -121,5 +137,7 @@ def _verify(project: str, allowed_signers: Path | None, listener: object, as_jso
         source = about.get("source") or {}
         commit = f", commit {source['commit'][:12]}" if source.get("commit") else ""
         by = f", signed by {verified.signer}" if verified.signer else ""
+        if verified.is_signed and not verified.signer:
+            by = "; its signature was not checked, since no --allowed-signers says who may sign"
         out(one_line(f"{project}: {about.get('project')} as it was packed{commit}{by}"))
     return 0

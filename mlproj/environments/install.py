@@ -165,12 +165,13 @@ def install_lock(request: Request, document: lockfile.Document, key: str, folder
 def _install_vendored(request: Request, whole: lockfile.Document, folder: Path) -> bool:
     """Install from the wheels that the project carries with it and nothing else; gives whether that could be done.
 
-    They are for the machines that they were packed for. On another one the lock says where its files are.
+    They are for the machines that they were packed for. On another one the lock says where its files are. Raises
+    ``EnvironmentBuildError`` for one that is not what the lock says.
     """
     place = wheels_in(request.folder)
     if place is None:
         return False
-    from mlproj.environments.wheels import with_vendored
+    from mlproj.environments.wheels import check_vendored, with_vendored
 
     locked, log = request.scratch / "pylock.vendored.toml", ToolLog(request.scratch / "vendored.log")
     locked.write_text(lockfile.dump_lock(with_vendored(whole, place)), "utf-8")
@@ -179,6 +180,7 @@ def _install_vendored(request: Request, whole: lockfile.Document, folder: Path) 
     status = _sync(request, folder, locked, arguments, log)
     if status == 0:
         return True
+    check_vendored(whole, place)
     if request.policy.offline:
         failed = tool_failure(
             "the packages that the project carries with it are not enough", status, log, request.cache

@@ -200,6 +200,26 @@ def with_vendored(document: lockfile.Document, wheels: Path) -> lockfile.Documen
     return {**document, "packages": packages}
 
 
+def check_vendored(document: lockfile.Document, wheels: Path) -> None:
+    """Raise ``EnvironmentBuildError`` naming the files in ``wheels`` that a lock has other hashes of."""
+    hashes = {
+        _file_name(file): str(file.get("hashes", {}).get("sha256"))
+        for package in document.get("packages", [])
+        for file in package.get("wheels", [])
+    }
+    check_carried(hashes, wheels)
+
+
+def check_carried(hashes: Mapping[str, str], wheels: Path) -> None:
+    """Raise ``EnvironmentBuildError`` naming the files in ``wheels`` whose SHA-256, by name, is another."""
+    there = sorted(path for path in wheels.iterdir() if path.name in hashes and path.is_file())
+    if other := [path.name for path in there if sha256_of_file(path) != hashes[path.name]]:
+        raise EnvironmentBuildError(
+            f"what the project carries with it is not what its lock says: {', '.join(map(one_line, other))}",
+            hint=f"Get the project again from who packed it, or remove `{WHEELS}`: what it names is then fetched.",
+        )
+
+
 def _at(file: Mapping[str, Any], wheels: Path) -> dict[str, Any]:
     rest = {key: value for key, value in file.items() if key != "url"}
     return {**rest, "path": str(wheels / _file_name(file))}

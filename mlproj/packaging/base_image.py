@@ -11,13 +11,15 @@ from mlproj.environments.images.pulls import Wanted, have
 from mlproj.environments.images.references import Image
 from mlproj.environments.vendored import CONDA_PLATFORMS, Target
 from mlproj.errors import EnvironmentBuildError, UsageError
+from mlproj.packaging.inside_base import OWN
 from mlproj.packaging.own_wheels import OLDEST_PYTHON
 from mlproj.text import one_line
 
 _PROGRAMS = ("python3", "python")
 _PROBE = (
     "import sys, os, platform, json; print(json.dumps(['mlproj-probe', getattr(sys, '_base_executable', '')"
-    " or sys.executable, platform.python_version(), platform.machine(), platform.libc_ver()]))"
+    " or sys.executable, platform.python_version(), platform.machine(), platform.libc_ver(),"
+    f" os.path.exists({str(OWN)!r})]))"
 )
 
 
@@ -45,7 +47,12 @@ def base_image(engine: Engine, reference: str, platform: str | None, report: Rep
         answer = _ask(engine, image.id, program)
         if answer is None:
             continue
-        path, version, machine, (library, of_library) = answer
+        path, version, machine, (library, of_library), has_own = answer
+        if has_own:
+            raise UsageError(
+                f"the image `{shown}` has an mlproj in it already, at {OWN}",
+                hint="Build on the image that it was built on, its label `org.opencontainers.image.base.name`.",
+            )
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_PYTHON:
             raise UsageError(f"the image `{shown}` has Python {version}, and mlproj, which is put into it, needs 3.10")
         name = f"linux-{machine}"
@@ -64,7 +71,7 @@ def base_image(engine: Engine, reference: str, platform: str | None, report: Rep
     )
 
 
-def _ask(engine: Engine, image: str, program: str) -> tuple[str, str, str, tuple[str, str]] | None:
+def _ask(engine: Engine, image: str, program: str) -> tuple[str, str, str, tuple[str, str], bool] | None:
     """What a Python in the image says of itself; ``None`` when there is none of this name."""
     from docker.errors import APIError
 
@@ -92,6 +99,6 @@ def _ask(engine: Engine, image: str, program: str) -> tuple[str, str, str, tuple
         except ValueError:
             continue
         if isinstance(answer, list) and answer[:1] == ["mlproj-probe"]:
-            _, path, version, machine, library = answer
-            return str(path), str(version), str(machine), (str(library[0]), str(library[1]))
+            _, path, version, machine, library, has_own = answer
+            return str(path), str(version), str(machine), (str(library[0]), str(library[1])), bool(has_own)
     return None

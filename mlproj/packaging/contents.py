@@ -6,14 +6,14 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mlproj.errors import SourceError, UsageError
-from mlproj.manifest.finding import find_manifest
 from mlproj.packaging.entries import Entry
 from mlproj.sources.digest import source_files
-from mlproj.sources.git.working_tree import not_exported, tracked_files, untracked_files
+from mlproj.sources.git.working_tree import changed_submodules, not_exported, tracked_files, untracked_files
 from mlproj.sources.seal import ENDING, FOLDER
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.unpack.entries import checked_parts, comparable
@@ -21,12 +21,17 @@ from mlproj.text import one_line, plural
 
 # What runs leave, and packs made before: no part of a project that is in no repository.
 PACKS = f"*{ENDING}*"
-_LOCKS = ("pylock.toml", "pylock.*.toml", "conda-lock.yml", "*.conda-lock.yml", "mlproj.lock")
 _SECRETS = (
     *(".env", ".env.*", "*.env", ".netrc", "_netrc", ".pypirc", ".npmrc", ".git-credentials", ".pgpass", ".htpasswd"),
     *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keystore"),
-    *("credentials.json", "service-account*.json", "service_account*.json"),
+    *("credentials.json", "service-account*.json", "service_account*.json", "application_default_credentials.json"),
+    *("secret.*", "secrets.*", "token", "token.txt", "*.token", ".vault-token", "kubeconfig", "*.kubeconfig"),
+    *("*.tfstate", "*.tfstate.*", "terraform.tfvars", "*.auto.tfvars", ".terraformrc", "kaggle.json"),
+    *(".databrickscfg", ".s3cfg", ".boto", ".dockercfg", ".my.cnf", ".mylogin.cnf", "*.ppk", "*.jks", "secring.gpg"),
 )
+# Files whose names say little but in their folder.
+_SECRETS_IN_FOLDERS = (".aws/credentials", ".docker/config.json", ".kube/config", ".ssh/*", ".gnupg/*", ".azure/*")
+_CODE = ("*.py", "*.md", "*.rst", "*.sh", "*.js", "*.ts")
 _NO_SECRETS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
 _MOST_TOLD = 5
 
@@ -43,12 +48,12 @@ class Contents:
     secrets: tuple[str, ...] = ()
 
 
-def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
+def read_contents(snapshot: Snapshot, outputs: Iterable[str], needed: AbstractSet[str]) -> Contents:
     """The files of a project.
 
-    Of a git working tree those that git tracks, as they are now, but for those that ``git archive`` leaves out, and
-    its manifest and locks; of a tree that was fetched all; of another folder all but what is ignored
-    (``sources.digest``) and what runs leave in ``outputs``.
+    Of a git working tree those that git tracks, as they are now, but for those that ``git archive`` leaves out; of a
+    tree that was fetched all; of another folder all but what is ignored (``sources.digest``) and what runs leave in
+    ``outputs``; of all of them those that are ``needed``.
 
     Raises ``UsageError`` for a name that no pack can hold, and for a link that leads out of the project.
     """
@@ -56,9 +61,9 @@ def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
     if snapshot.tree is not None:
         names = [name for name, _ in _everything(folder)]
     elif snapshot.kind == "git":
-        names = _tracked(snapshot, notices)
+        names = _tracked(snapshot, needed, notices)
     else:
-        names = [name for name, _ in source_files(folder, [*outputs, PACKS])]
+        names = sorted({name for name, _ in source_files(folder, [*outputs, PACKS])} | needed)
     names = [name for name in sorted(names) if name.partition("/")[0] != FOLDER]
     entries = list(_entries(folder, names, notices))
     _refuse_alike(entries)
@@ -66,19 +71,29 @@ def read_contents(snapshot: Snapshot, outputs: Iterable[str]) -> Contents:
     return Contents(tuple(entries), tuple(notices), secrets)
 
 
+def with_submodules(snapshot: Snapshot) -> Snapshot:
+    """A folder's snapshot that is dirty where a submodule is, since files of submodules are packed as well."""
+    if snapshot.kind != "git" or snapshot.tree is not None or not (changed := changed_submodules(snapshot.folder)):
+        return snapshot
+    note = f"changes that are in no commit are in a submodule: {listed(changed)}"
+    return replace(snapshot, dirty=True, notes=(*snapshot.notes, note))
+
+
 def looks_secret(name: str) -> bool:
     """Whether a file is called as those are that hold secrets."""
-    last = PurePosixPath(name).name.lower()
-    if any(fnmatch.fnmatchcase(last, pattern) for pattern in _NO_SECRETS):
+    *_, above, last = ["", *PurePosixPath(name.lower()).parts]
+    if any(fnmatch.fnmatchcase(last, pattern) for pattern in (*_NO_SECRETS, *_CODE)):
         return False
-    return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS)
+    return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS) or any(
+        fnmatch.fnmatchcase(f"{above}/{last}", pattern) for pattern in _SECRETS_IN_FOLDERS
+    )
 
 
-def image_contents(contents: Contents, folder: Path) -> Contents:
+def image_contents(contents: Contents, folder: Path, needed: AbstractSet[str]) -> Contents:
     """The files of a project that go into its image: neither what ``.dockerignore`` names nor what looks like secrets.
 
-    ``secrets`` are then those that do not. What looks so and is none is taken in by a ``!`` pattern of
-    ``.dockerignore``. Raises ``UsageError``.
+    Those that are ``needed`` go in whatever it names, as docker has it with its Dockerfile. ``secrets`` are then those
+    that do not. What looks so and is none is taken in by a ``!`` pattern of ``.dockerignore``. Raises ``UsageError``.
     """
     from docker.utils.build import PatternMatcher
 
@@ -88,7 +103,7 @@ def image_contents(contents: Contents, folder: Path) -> Contents:
     # The library takes in `.dockerignore` whatever that says, since it has the engine read it.
     matcher.patterns.pop()
     wanted = [pattern for pattern in matcher.patterns if pattern.exclusion]
-    entries = [entry for entry in contents.entries if not matcher.matches(entry.name)]
+    entries = [entry for entry in contents.entries if entry.name in needed or not matcher.matches(entry.name)]
     named = {entry.name for entry in entries}
     secrets = [
         name for name in contents.secrets if name in named and not any(pattern.match(name) for pattern in wanted)
@@ -96,12 +111,10 @@ def image_contents(contents: Contents, folder: Path) -> Contents:
     return Contents(tuple(entry for entry in entries if entry.name not in secrets), contents.notices, tuple(secrets))
 
 
-def _tracked(snapshot: Snapshot, notices: list[str]) -> list[str]:
+def _tracked(snapshot: Snapshot, needed: AbstractSet[str], notices: list[str]) -> list[str]:
     folder, tracked = snapshot.folder, tracked_files(snapshot.folder)
     names = set(tracked) - not_exported(folder, tracked)
     untracked = [name for name in untracked_files(folder) if not fnmatch.fnmatchcase(name, PACKS)]
-    needed = {find_manifest(folder).name}
-    needed |= {path.name for pattern in _LOCKS for path in folder.glob(pattern) if path.is_file()}
     if added := sorted(needed - set(tracked)):
         notices.append(f"not tracked by git, and packed all the same: {listed(added)}")
     if left := [name for name in untracked if name not in needed]:

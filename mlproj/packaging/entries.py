@@ -13,6 +13,7 @@ from typing import IO
 
 from mlproj.errors import PackagingError
 from mlproj.files import CHUNK
+from mlproj.packaging.behind import Behind
 from mlproj.text import one_line
 
 # 1 January 1980, in UTC: the earliest time that a zip can hold, which a wheel built from unpacked files is.
@@ -54,10 +55,14 @@ def write_entry(tar: tarfile.TarFile, entry: Entry, *, time: int = FIXED_TIME, u
         return hashlib.sha256(entry.content).hexdigest()
     assert entry.path is not None
     descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123  it is open already
+    digest = hashlib.sha256()
+    with (
+        open(descriptor, "rb", buffering=0) as stream,  # noqa: PTH123  it is open already
+        Behind(digest.update) as hashing,
+    ):
         before = os.fstat(descriptor)
         header.size = before.st_size
-        reader = _Hashing(stream)
+        reader = _Hashing(stream, digest.update, hashing)
         try:
             tar.addfile(header, reader)
         except OSError as error:
@@ -67,7 +72,7 @@ def write_entry(tar: tarfile.TarFile, entry: Entry, *, time: int = FIXED_TIME, u
         after = os.fstat(descriptor)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise _changed(entry.name)
-    return reader.digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _changed(name: str) -> ChangedMeanwhileError:
@@ -77,15 +82,18 @@ def _changed(name: str) -> ChangedMeanwhileError:
 class _Hashing:
     """A file whose bytes are hashed as they are read, so that the digest is of just what was written."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha256()
+    def __init__(self, stream: IO[bytes], update: Callable[[bytes], object], behind: Behind) -> None:
+        self._stream, self._update, self._behind = stream, update, behind
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
         while data is not None and len(data) < size and (more := self._stream.read(size - len(data))):
             data += more
-        self.digest.update(data)
+        if len(data) == CHUNK:
+            self._behind.write(data)
+        else:  # a thread for each small file would cost more than it spares
+            self._behind.wait()
+            self._update(data)
         return data
 
 

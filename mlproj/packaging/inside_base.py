@@ -15,6 +15,8 @@ from pathlib import Path
 # An owner of files and processes who is nobody in particular, with a name for what asks for one.
 USER = 1000
 HOME = Path("/home/mlproj")
+# Where a volume for the records of runs may be put: a new one has the owner of the folder that it covers.
+RUNS = Path("/runs")
 OWN = Path("/opt/mlproj")
 # What is to be copied into the image, each into a layer of its own: folders of the same names as in the image. Copied
 # so, all in a layer has the time and the owner that it has here; a step leaves its own time on the folders around.
@@ -31,7 +33,7 @@ def main() -> None:
     OWN.rename(own)
     OWN.symlink_to(own)  # for the step that comes next
     add_user()
-    for folder in (Path(f"{MADE}{HOME}/runs"), Path(f"{ENVIRONMENTS_MADE}{HOME}"), HOME):
+    for folder in (Path(f"{MADE}{HOME}/runs"), Path(f"{MADE}{RUNS}"), Path(f"{ENVIRONMENTS_MADE}{HOME}"), HOME):
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, USER, USER)
     os.chown(f"{MADE}{HOME}", USER, USER)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from mlproj.errors import UsageError
 from mlproj.files import dump_json
 from mlproj.locks import try_claim, try_exclusive
+from mlproj.packaging.behind import Behind
 from mlproj.packaging.entries import Entry, open_tar, write_entries
 from mlproj.sources.seal import ABOUT, ENDING, FORMAT, SIGNATURE, SUMS, sign, sums_text
 from mlproj.sources.snapshot import Snapshot
@@ -63,7 +64,7 @@ def write_pack(
     With the same entries, and the same zstd library, it has the same bytes, however many ``threads`` compress it (0:
     one for each processor). A file of that name is replaced when the new one is whole.
 
-    Raises ``UsageError`` for a place where none can be written.
+    Raises ``UsageError`` for a place where none can be written, and where there is something else than a file.
     """
     path = _place(pack, output)
     with _part_of(path) as (part, stream):
@@ -83,7 +84,12 @@ def _place(pack: Pack, output: Path | None) -> Path:
         raise UsageError(f"a pack is a tar.zst, and `{one_line(path.name)}` is not called so", hint=hint)
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder `{one_line(path.parent)}` to write the pack in")
-    return path.absolute()
+    if path.is_symlink():
+        hint = f"Write to what it leads to: `-o {one_line(path.resolve())}`."
+        raise UsageError(f"`{one_line(path)}` is a link, which a pack would replace", hint=hint)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"`{one_line(path)}` is there and no file, so that no pack replaces it")
+    return path.parent.resolve() / path.name
 
 
 @contextmanager
@@ -129,7 +135,11 @@ def _write(pack: Pack, stream: IO[bytes], key: Path | None, report: Callable[[st
 
     # With threads the bytes are those of any number of them, but not those of none at all.
     compressor = zstandard.ZstdCompressor(level=LEVEL, threads=threads, write_checksum=True)
-    with compressor.stream_writer(stream, closefd=False) as zstd, open_tar(zstd) as tar:
+    with (
+        compressor.stream_writer(stream, closefd=False) as zstd,
+        Behind(zstd.write) as behind,
+        open_tar(cast("IO[bytes]", behind)) as tar,
+    ):
         # A lone surrogate stands for a byte that is not UTF-8, of a file's name; in JSON its escape gives it back.
         about = Entry(ABOUT, content=dump_json(_about(pack)).encode("utf-8", "backslashreplace"))
         entries = sorted(pack.entries, key=lambda entry: os.fsencode(entry.name))

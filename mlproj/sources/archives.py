@@ -23,6 +23,7 @@ from mlproj.urls import secrets_of, without_credentials
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2")
 _REMOTE_PATH = re.compile(r"[^/]*:")  # git@host:path, github:owner/repo
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _unpacked(stream: IO[bytes], digest: str, address: _Address, subdirectory: s
     scratch = claim_tree(fetching.cache, f"unpacking {digest}")
     try:
         top = unpack(stream, scratch.folder, limits)
-        _check_pack(top, address, fetching)
+        _check_pack(stream, top, address, fetching)
         if not (top / subdirectory).is_dir():
             hint = None
             if top != scratch.folder and (scratch.folder / subdirectory).is_dir():
@@ -180,12 +181,18 @@ def _unpacked(stream: IO[bytes], digest: str, address: _Address, subdirectory: s
         release_tree(scratch)
 
 
-def _check_pack(top: Path, address: _Address, fetching: Fetching) -> None:
+def _check_pack(stream: IO[bytes], top: Path, address: _Address, fetching: Fetching) -> None:
     """Compare a pack with its list of digests; what is no pack has none, unless it says that it is one."""
     from mlproj.sources.seal import ENDING, check_seal, is_sealed
 
-    says_so = urlsplit(address.place).path if address.is_url else address.place
-    if fetching.allowed_signers is not None or is_sealed(top) or says_so.lower().endswith(ENDING):
+    name = urlsplit(address.place).path if address.is_url else address.place
+    says_so = name.lower().endswith(ENDING)
+    stream.seek(0)
+    if says_so and stream.read(len(_ZSTD)) != _ZSTD:
+        raise SourceError(
+            f"it is called `{ENDING}`, and no zstd", hint="`mlproj pack` makes packs; rename what is none."
+        )
+    if fetching.allowed_signers is not None or is_sealed(top) or says_so:
         fetching.report("checking its digests")
         check_seal(top, fetching.allowed_signers)
 

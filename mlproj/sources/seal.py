@@ -45,6 +45,11 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SUMS).is_file()
 
 
+def has_signature(folder: Path) -> bool:
+    """Whether an unpacked pack has something in the place of a signature: ``check_seal`` says whether it is good."""
+    return (folder / SIGNATURE).is_file()
+
+
 def check_seal(folder: Path, allowed_signers: Path | None) -> str | None:
     """Compare an unpacked pack with its list of digests; gives who signed it, where ``allowed_signers`` is given.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,29 +89,32 @@ def test_without_a_lock_the_pack_has_one_and_the_project_is_not_touched(
 
 
 def test_the_lock_decides_and_a_wheel_of_another_content_is_not_installed(
-    mlproj: Mlproj, project: Path, index: Path, write_wheel: Callable[..., Path]
+    mlproj: Mlproj, project: Path, index: Path, write_wheel: Callable[..., Path], tmp_path: Path
 ) -> None:
     (project / "mlproj.yaml").write_text(VIRTUALENV)
     mlproj("lock", project)
     shutil.copytree(index, project / ".mlpack/wheels")
     write_wheel(project / ".mlpack/wheels", "pear", "1.0", ["apple>=1"], "def main():\n    print('evil')\n")
-    shutil.rmtree(index)
 
-    ran = mlproj("run", project, "--offline")
+    ran = mlproj("run", project)  # though the index has the right one
 
     assert (ran.returncode, ran.stdout) == (125, "")
-    assert "the packages that the project carries with it are not enough" in ran.stderr
-    assert "ash mismatch" in ran.stderr
+    assert "what the project carries with it is not what its lock says: pear-1.0" in ran.stderr
 
 
 def test_what_is_not_carried_for_this_machine_is_fetched_where_the_lock_says(
-    mlproj: Mlproj, project: Path, write_wheel: Callable[..., Path]
+    mlproj: Mlproj, project: Path, index: Path, write_wheel: Callable[..., Path], tmp_path: Path
 ) -> None:
     (project / "mlproj.yaml").write_text(VIRTUALENV)
-    mlproj("lock", project)
-    write_wheel(project / ".mlpack/wheels", "pear", "1.0", ["apple>=1"], "def main():\n    print('evil')\n")
-
-    ran = mlproj("run", project)
+    write_wheel(project / ".mlpack/wheels", "plum", "1.0")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(index))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        variables = {"UV_FIND_LINKS": f"http://127.0.0.1:{server.server_port}/"}
+        locked = mlproj("lock", project, env=variables)
+        ran = mlproj("run", project, env={**variables, "UV_CACHE_DIR": str(tmp_path / "empty")})
+        server.shutdown()
+    assert locked.returncode == 0, locked.stderr
 
     assert (ran.returncode, ran.stdout) == (0, "pear 1.0\n"), ran.stderr
     assert "that is not all that this machine needs: the rest is fetched" in ran.stderr

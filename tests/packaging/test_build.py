@@ -141,7 +141,13 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     assert docker_run(tag, "-e", "other").stdout == "pear 1.0\n"
     assert docker_run(tag, "-e", "fail").returncode == 7
 
-    # The store is where the image's user can write, or in a volume.
+    # The store is where the image's user can write, or in a volume, a new one too.
+    fresh = f"mlproj-test-{tag.partition(':')[0].rpartition('-')[2]}"
+    try:
+        new = docker_run(tag, options=("--volume", f"{fresh}:/runs", "--env", "MLPROJ_HOME=/runs"))
+        assert new.returncode == 0, new.stderr
+    finally:
+        subprocess.run(["docker", "volume", "rm", "-f", fresh], capture_output=True, check=True)
     volume = tmp_path / "store"
     volume.mkdir(mode=0o777)
     volume.chmod(0o777)
@@ -153,6 +159,10 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     assert "environment" not in kept.stderr  # built already: nothing is said of it
 
     assert_stopped_at_once(engine, tag)
+
+    on_it = mlproj("build", wine, "-t", tag, "--base", tag)
+    assert on_it.returncode == 2, on_it.stderr
+    assert "has an mlproj in it already" in on_it.stderr
 
     # Nobody in particular owns it, no secret and nothing that was ignored is in it.
     assert inside(tag, "id", "-u") == "1000\n"
@@ -186,16 +196,19 @@ def test_only_the_layer_of_the_source_changes_with_the_source(engine: Engine, wi
 
 
 def test_a_docker_environment_is_what_is_built_on(engine: Engine, wine: Path, tag: str) -> None:
-    docker = f"{{docker: {{image: '{PYTHON_IMAGE}', environment: [[GREETING, 'a \"$b\"'], [API_TOKEN, hush]]}}}}"
+    docker = f"{{docker: {{image: '{PYTHON_IMAGE}', environment: [[GREETING, 'a \"$b\"'], [API_TOKEN, hush]], user: '4242'}}}}"
     (wine / "mlproj.yaml").write_text(
-        f"environment: {docker}\nentry_points: {{main: {{command: [printenv, GREETING]}}}}\n"
+        f"environment: own\nenvironments: {{own: {docker}, v: {{virtualenv: {{dependencies: [pear]}}}}}}\n"
+        "entry_points: {main: {command: [printenv, GREETING]}, v: {command: [pear], environment: v}}\n"
     )
 
     built = build(wine, "-t", tag, base=None)
 
     ran = docker_run(tag)
     assert (ran.returncode, ran.stdout) == (0, 'a "$b"\n'), ran.stderr
-    assert "being called as secrets are: API_TOKEN" in built["said"]
+    assert "being called as secrets are: API_TOKEN (their values stand in the manifest" in built["said"]
+    assert "to be given to `docker run`: user\n" in built["said"]
+    assert "the entry point `v` runs in a virtualenv, which is not in this image" in built["said"]
     assert "hush" not in json.dumps(engine.client.inspect_image(tag))
 
 
@@ -223,6 +236,7 @@ def test_a_conda_environment_is_built_into_it_without_a_network(
 def test_a_project_that_is_installed_itself_is(engine: Engine, wine: Path, tag: str) -> None:
     source = wine / "quince.py"
     source.write_text("def main():\n    print('quince')\n")
+    (wine / ".dockerignore").write_text("*\n!*.py\n!about.txt\n")  # neither manifest nor lock
     (wine / "backend.py").write_bytes(Path(wheels.__file__).read_bytes())
     (wine / "about.txt").write_text("name=quince\nversion=1.0\n")
     (wine / "pyproject.toml").write_text(

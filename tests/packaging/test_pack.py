@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -185,6 +186,43 @@ def test_a_repository_is_packed_as_git_tracks_it_and_told_of(mlproj: Mlproj, rep
     assert json.loads((tmp_path / "there/.mlpack/pack.json").read_text())["source"]["dirty"] is True
 
 
+def test_what_the_manifest_names_is_packed_though_git_does_not_track_it(
+    mlproj: Mlproj, repository: Path, tmp_path: Path
+) -> None:
+    (repository / "mlproj.yaml").write_text(MANIFEST.replace("system: {}", "virtualenv: {requirements: needs/all.txt}"))
+    (repository / "needs").mkdir()
+    (repository / "needs/all.txt").write_text("-r base.txt\n")
+    (repository / "needs/base.txt").write_text("pear\n")
+    (repository / "needs/notes.txt").write_text("")
+
+    packed = mlproj("pack", repository, "-o", tmp_path / NAME)
+
+    assert "packed all the same: needs/all.txt, needs/base.txt\n" in packed.stderr
+    assert "does not track it: needs/notes.txt\n" in packed.stderr
+    assert {"needs/all.txt", "needs/base.txt"} < set(names_in(tmp_path / NAME))
+
+
+def test_changes_in_a_submodule_are_told_of(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    git(library, "init", "--quiet")
+    (library / "lib.py").write_text("1\n")
+    git(library, "add", ".")
+    git(library, "commit", "--quiet", "--message=lib")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    git(repository, "commit", "--quiet", "--message=with lib")
+    clean = mlproj("pack", repository, "-o", tmp_path / "clean.tar.zst")
+    (repository / "lib/lib.py").write_text("2\n")
+
+    packed = mlproj("pack", repository, "-o", tmp_path / NAME)
+
+    assert "no commit" not in clean.stderr
+    assert "changes that are in no commit are in a submodule: lib\n" in packed.stderr
+    there = unpacked(tmp_path / NAME, tmp_path / "there")
+    assert (there / "lib/lib.py").read_text() == "2\n"
+    assert json.loads((there / ".mlpack/pack.json").read_text())["source"]["dirty"] is True
+
+
 def test_what_git_archive_leaves_out_is_left_out(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
     (repository / ".gitattributes").write_text(
         "data.txt export-ignore\n/src export-ignore\nmlproj.yaml export-ignore\n"
@@ -265,13 +303,38 @@ def test_names_that_no_pack_can_hold_are_refused(mlproj: Mlproj, wine: Path, nam
 
 
 def test_what_looks_like_secrets_is_told_of(mlproj: Mlproj, wine: Path) -> None:
-    for name in (".env", "src/id_rsa", "server.pem", ".env.example", "id_rsa.pub"):
+    secrets = (".aws/credentials", ".env", "kubeconfig", "secrets.yaml", "server.pem", "src/id_rsa", "state.tfstate")
+    for name in (*secrets, ".env.example", "id_rsa.pub", "src/secrets.py", "tokenizer.json"):
+        (wine / name).parent.mkdir(exist_ok=True)
         (wine / name).write_text("")
 
     packed = mlproj("pack", "-o", NAME, cwd=wine)
 
     assert packed.returncode == 0
-    assert "looks like secrets is in it: .env, server.pem, src/id_rsa\n" in packed.stderr
+    assert f"looks like secrets is in it: {', '.join(secrets)}\n" in packed.stderr
+
+
+def test_a_pack_that_looks_like_a_bomb_is_told_of_and_taken_with_a_higher_limit(
+    mlproj: Mlproj, wine: Path, tmp_path: Path
+) -> None:
+    with (wine / "zeros").open("wb") as stream:
+        stream.truncate(510_000_000)
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME)
+    refused = mlproj("pack", "--verify", tmp_path / NAME)
+    taken = mlproj("pack", "--verify", tmp_path / NAME, "--unpack-limit", "1GB")
+
+    assert "it unpacks to 510 MB" in packed.stderr
+    assert "needs `--unpack-limit 1GB`" in packed.stderr
+    assert (refused.returncode, taken.returncode) == (2, 0), taken.stderr
+
+
+def test_packages_that_are_not_packed_again_are_told_of(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    (wine / ".mlpack/wheels").mkdir(parents=True)
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME)
+
+    assert "the packages that the project carries with it are not packed: `--vendor` does" in packed.stderr
 
 
 def change(folder: Path) -> None:
@@ -363,7 +426,10 @@ def test_a_signed_pack_runs_for_who_allows_its_signer_and_for_nobody_else(
     unsigned = mlproj("run", tmp_path / "unsigned.tar.zst", "--allowed-signers", tmp_path / "ann.allowed")
     verified = mlproj("pack", "--verify", tmp_path / NAME, "--allowed-signers", tmp_path / "ann.allowed", "--json")
 
+    unasked = mlproj("pack", "--verify", tmp_path / NAME)
+
     assert signed.returncode == 0, signed.stderr
+    assert "its signature was not checked" in unasked.stdout
     assert (anns.returncode, anns.stdout) == (0, "hello\n"), anns.stderr
     assert (eves.returncode, unsigned.returncode) == (2, 2)
     assert "its signature is by nobody whom" in eves.stderr
@@ -415,6 +481,17 @@ def test_a_pack_that_says_nonsense_of_itself_is_refused_in_words(
     assert "bug in mlproj" not in ran.stderr
 
 
+def test_what_is_called_a_pack_and_is_no_zstd_is_refused(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    mlproj("pack", wine, "-o", tmp_path / NAME)
+    content = zstandard.ZstdDecompressor().decompressobj().decompress((tmp_path / NAME).read_bytes())
+    (tmp_path / NAME).write_bytes(gzip.compress(content))
+
+    verified = mlproj("pack", "--verify", tmp_path / NAME)
+
+    assert verified.returncode == 2
+    assert "it is called `.mlpack.tar.zst`, and no zstd" in verified.stderr
+
+
 def test_a_plain_archive_is_run_without_signers_and_not_with(
     mlproj: Mlproj, wine: Path, tmp_path: Path, keys: Callable[[str], Path]
 ) -> None:
@@ -435,6 +512,8 @@ def test_a_plain_archive_is_run_without_signers_and_not_with(
         (["-o", f"nowhere/{NAME}"], "there is no folder"),
         (["--sign", "no-key"], "there is no key `no-key`"),
         (["--verify", "-o", NAME], "--verify goes with no -o"),
+        (["--allowed-signers", "team"], "--verify looks at, which is not given"),
+        (["-o", ""], "-o names no file"),
     ],
 )
 def test_what_cannot_be_is_said(mlproj: Mlproj, wine: Path, options: list[str], said: str) -> None:
@@ -443,6 +522,24 @@ def test_what_cannot_be_is_said(mlproj: Mlproj, wine: Path, options: list[str], 
     assert packed.returncode == 2
     assert said in packed.stderr
     assert not list(wine.glob(".*.part"))
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(("make", "said"), [(os.mkfifo, "is there and no file"), (make_link, "is a link")])
+def test_what_is_no_file_is_not_replaced(
+    mlproj: Mlproj, wine: Path, tmp_path: Path, make: Callable[[Path], None], said: str
+) -> None:
+    make(tmp_path / NAME)
+    before = (tmp_path / NAME).lstat().st_ino
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME)
+
+    assert packed.returncode == 2
+    assert said in packed.stderr
+    assert (tmp_path / NAME).lstat().st_ino == before
 
 
 def test_a_fetched_project_is_packed_whole(mlproj: Mlproj, repository: Path, tmp_path: Path) -> None:
@@ -454,8 +551,21 @@ def test_a_fetched_project_is_packed_whole(mlproj: Mlproj, repository: Path, tmp
     assert about["source"]["remote"] is None  # a place on this machine
 
 
+def test_a_pack_for_which_there_is_no_room_leaves_nothing(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    (wine / "random").write_bytes(os.urandom(200_000))
+    # A limit on the size of files stands for a full disk: the same call fails, with another number.
+    command = f"trap '' XFSZ; ulimit -f 64; {sys.executable} -m mlproj pack . -o {tmp_path / NAME}"
+
+    packed = subprocess.run(["bash", "-c", command], cwd=wine, capture_output=True, text=True)
+
+    assert packed.returncode == 125
+    assert "the pack could not be written: File too large" in packed.stderr
+    assert not list(tmp_path.glob("*.zst")) + list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize(("ended", "leaves"), [(signal.SIGKILL, 1), (signal.SIGTERM, 0)])
 def test_a_killed_pack_leaves_no_file_of_its_name_and_the_next_one_clears_up(
-    mlproj: Mlproj, wine: Path, tmp_path: Path
+    mlproj: Mlproj, wine: Path, tmp_path: Path, ended: signal.Signals, leaves: int
 ) -> None:
     # Random data, which takes long enough to be compressed that it is killed in the midst of it.
     with (wine / "large.bin").open("wb") as stream:
@@ -466,11 +576,11 @@ def test_a_killed_pack_leaves_no_file_of_its_name_and_the_next_one_clears_up(
     while not (parts := list(tmp_path.glob(".*.part"))) or not parts[0].stat().st_size:
         assert process.poll() is None
         assert time.monotonic() < deadline
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(ended)
 
+    assert process.wait() in (-signal.SIGKILL, 128 + signal.SIGTERM)
     assert not (tmp_path / NAME).exists()
-    assert list(tmp_path.glob(".*.part"))
+    assert len(list(tmp_path.glob(".*.part"))) == leaves
     (wine / "large.bin").unlink()
     assert mlproj("pack", wine, "-o", NAME, cwd=tmp_path).returncode == 0
     assert not list(tmp_path.glob(".*.part"))

@@ -18,6 +18,7 @@ from mlproj.environments.requirements import Declared as PipPart
 from mlproj.environments.requirements import normalised_name, package_name
 from mlproj.environments.uv import ToolLog, reporting_downloads, run_uv, tool_failure
 from mlproj.environments.vendored import wheels_in
+from mlproj.environments.wheels import check_carried
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line, plural, printable
 
@@ -215,6 +216,9 @@ def install_pip(
         status = _install(prefix, arguments, folder, env, log, report) if lines else 0
         if status == 0 or any("Failed to build" in line for line in log.last_lines):
             break
+        if place is not None:
+            hashes = {unquote(each.file_name): each.sha256 for each in packages if each.sha256 is not None}
+            check_carried(hashes, place)
     if status == 0 and own:
         listing = scratch / "pip-folders.txt"
         listing.write_text("".join(f"{line}\n" for line in own), "utf-8")

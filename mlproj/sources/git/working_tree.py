@@ -133,6 +133,29 @@ def untracked_files(folder: Path) -> list[str]:
     return _listed(folder, ["--others", "--exclude-standard"])
 
 
+def changed_submodules(folder: Path) -> list[str]:
+    """The submodules within ``folder``, those of submodules too, whose files differ from the commit they are at.
+
+    git asked for the state of ``folder`` would run the filters that a submodule configures: each is asked by itself.
+    One on which git does not want to work counts as changed.
+
+    Raises ``GitRefusal``.
+    """
+    changed = []
+    listed = _git(folder, [*_SAFE, "ls-files", "-z", "--stage", "--", "."]).decode("utf-8", "surrogateescape")
+    for entry in listed.split("\0"):
+        mode, _, name = entry.partition("\t")
+        place = folder / name
+        if not mode.startswith("160000 ") or not (place / ".git").exists() or place.is_symlink():
+            continue
+        try:
+            changed += [name] if describe_worktree(place).dirty else []
+            changed += [f"{name}/{each}" for each in changed_submodules(place)]
+        except GitRefusal:
+            changed.append(name)
+    return changed
+
+
 def not_exported(folder: Path, names: Sequence[str]) -> set[str]:
     """Those of ``names`` within ``folder`` that ``git archive`` leaves out: ``export-ignore`` in ``.gitattributes``.
 
