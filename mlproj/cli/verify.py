@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from mlproj.cli.console import out, out_json
+from mlproj.cli.console import out, out_json, warn
 from mlproj.cli.options import as_json, complete_run, open_store
 from mlproj.text import one_line, plural
 
@@ -42,6 +42,7 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool) -> int:
     results = []
     for record in records:
         if record.status == "running":
+            warn(f"run {shown_id(store, record.id)} is still running: it is not looked at")
             continue
         found = verify_run(record, files_of(store, record.id))
         damaged = damaged or bool(found.damages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ class TestVerify:
         damage = {"path": f"artifacts/model/{name}", "what": what}
         assert done.json == [{"run": run, "files": 1, "damages": [damage], "not_brought": []}]
         assert f"artifacts/model/{name}: {what}" in cli("verify", "--all").out
+
+    def test_a_run_that_goes_on_is_said_not_to_be_looked_at(self, mlproj: Any, project: Any) -> None:
+        code = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'mlproj', 'verify', '@last'], check=True)"
+        folder = project(f'entry_points: {{main: {{command: [{sys.executable}, -c, "{code}"]}}}}\n')
+        done = mlproj("run", folder)
+        assert done.returncode == 0, done.stderr
+        assert "is still running: it is not looked at" in done.stderr
 
     def test_it_wants_runs_or_all(self, cli: Any) -> None:
         assert "verify takes runs, or --all" in cli("verify").err
