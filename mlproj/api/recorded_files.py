@@ -64,7 +64,7 @@ def recorded_project(store: Store, record: RunRecord, files: RunFiles, fetching:
 
 def _lacks(source: RecordedSource) -> str | None:
     left = source.left_out
-    return f"the source lacks what was too large for the patch: {', '.join(map(one_line, left[:3]))}" if left else None
+    return f"the source lacks what its patch does not hold: {', '.join(map(one_line, left[:3]))}" if left else None
 
 
 def recorded_inputs(record: RunRecord, files: RunFiles, recorded: Recorded) -> tuple[ProjectFiles | None, list[str]]:

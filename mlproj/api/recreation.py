@@ -208,7 +208,7 @@ def _in_tree(record: RunRecord, files: RunFiles, origin: Origin, snapshot: Snaps
         caveats.append("its environment had no lock: it is the one that is here now")
     if record.source.left_out:
         names = ", ".join(one_line(each) for each in record.source.left_out[:3])
-        caveats.append(f"not brought back, as they were too large for the patch: {names}")
+        caveats.append(f"not brought back, as the patch does not hold them: {names}")
     return Recreation(request, rules_of(loaded, entry_point), tuple(caveats))
 
 

@@ -41,7 +41,7 @@ def _source(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
         yield Cause("source", f"content {_short(first.digest)} → {_short(second.digest)}")
     if first.left_out or second.left_out:
         names = ", ".join(one_line(each) for each in [*first.left_out, *second.left_out][:_MOST_LISTED])
-        yield Cause("source", f"files of which no digest is kept, as they are large: {names}")
+        yield Cause("source", f"changes of which no digest is kept: {names}")
 
 
 def _command(one: RunRecord, other: RunRecord) -> Iterator[Cause]:

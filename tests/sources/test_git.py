@@ -234,3 +234,18 @@ def test_a_virtual_environment_that_git_does_not_track_is_no_change(repository: 
     (repository / ".venv" / "lib").mkdir(parents=True)
     (repository / ".venv" / "lib" / "x.py").write_text("x\n")
     assert not take_snapshot(str(repository)).dirty
+
+
+def test_changes_in_a_submodule_are_said_not_to_be_recorded(repository: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "lib.py").write_text("x = 1\n")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "first")):
+        git(library, *words)
+    git(repository, "submodule", "add", "-q", library, "lib")
+    git(repository, "commit", "-qm", "with a submodule")
+    assert take_snapshot(str(repository)).left_out == ()
+    (repository / "lib" / "lib.py").write_text("x = 2\n")
+    snapshot = take_snapshot(str(repository))
+    assert snapshot.left_out == ("lib",)
+    assert "the changes in the submodule `lib` are not recorded" in snapshot.notes

@@ -94,8 +94,12 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
             untracked.append(entry[2:])
     subdirectory = _subdirectory(folder)
     dirty = bool(changed or untracked)
-    notes = () if commit else ("the repository has no commit yet",)
-    snapshot = Snapshot(folder, "git", commit, branch, settings.remote, subdirectory, dirty, notes=notes)
+    notes: tuple[str, ...] = () if commit else ("the repository has no commit yet",)
+    inner = _changes_below(folder)
+    notes += tuple(f"the changes in the submodule `{one_line(name)}` are not recorded" for name in inner)
+    snapshot = Snapshot(
+        folder, "git", commit, branch, settings.remote, subdirectory, dirty, left_out=inner, notes=notes
+    )
     if not dirty:
         return snapshot
     return _with_patch(snapshot, call, untracked, source)
@@ -131,6 +135,12 @@ def tracked_files(folder: Path) -> list[str]:
 def untracked_files(folder: Path) -> list[str]:
     """The names, within ``folder``, of the files that git neither tracks nor ignores. Raises ``GitRefusal``."""
     return _listed(folder, ["--others", "--exclude-standard"])
+
+
+def _changes_below(folder: Path) -> tuple[str, ...]:
+    """The submodules with changes; a repository without any costs one look for a file."""
+    top = repository_above(folder)
+    return tuple(changed_submodules(folder)) if top is not None and (top / ".gitmodules").is_file() else ()
 
 
 def changed_submodules(folder: Path) -> list[str]:
@@ -337,7 +347,7 @@ def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str],
             **snapshot.__dict__,
             "patch": patch if len(patch) <= LARGEST_PATCH else b"",
             "digest": hashlib.sha256(patch).hexdigest(),
-            "left_out": tuple(left_out),
+            "left_out": (*snapshot.left_out, *left_out),
             "notes": notes,
         }
     )
