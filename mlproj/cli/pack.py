@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -11,6 +12,9 @@ from mlproj.cli.console import complain, out, out_json
 from mlproj.cli.options import as_json, size_option
 from mlproj.errors import UsageError
 from mlproj.text import one_line, plural
+
+if TYPE_CHECKING:
+    from mlproj.api.request import Listener
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,11 +129,11 @@ def pack(
 
 
 def _verify(
-    project: str, allowed_signers: Path | None, limit: int | None, listener: object, as_json: bool, quiet: bool
+    project: str, allowed_signers: Path | None, limit: int | None, listener: Listener, as_json: bool, quiet: bool
 ) -> int:
     from mlproj.api.packing import verify_pack
 
-    verified = verify_pack(project, allowed_signers, listener, unpack_limit=limit)  # type: ignore[arg-type]
+    verified = verify_pack(project, allowed_signers, listener, unpack_limit=limit)
     about = verified.about
     if as_json:
         out_json({"pack": about, "signer": verified.signer})

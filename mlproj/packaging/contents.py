@@ -144,7 +144,7 @@ def _entries(folder: Path, names: Iterable[str], notices: list[str]) -> Iterator
         path, parent = folder / name, os.path.dirname(name)  # noqa: PTH120  Path would be made 100 000 times
         if parent not in parents:
             # Where a folder was replaced by a link, git's names lead somewhere else.
-            parents[parent] = os.path.realpath(folder / parent) == os.path.join(real, parent)  # noqa: PTH118
+            parents[parent] = os.path.realpath(folder / parent) == os.path.join(real, parent)  # noqa: PTH118  texts
         try:
             status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):

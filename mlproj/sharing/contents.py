@@ -253,7 +253,7 @@ def names_below(folder: Path) -> Iterator[str]:
     """The names of all files and links below a folder, relative to it; links are not followed."""
     for root, folders, names in os.walk(folder):
         links = [each for each in folders if (Path(root) / each).is_symlink()]
-        yield from (os.path.relpath(os.path.join(root, name), folder) for name in [*names, *links])  # noqa: PTH118
+        yield from (os.path.relpath(os.path.join(root, name), folder) for name in [*names, *links])  # noqa: PTH118  texts
 
 
 def _some(names: Sequence[str]) -> str:

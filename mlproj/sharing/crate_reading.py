@@ -158,7 +158,7 @@ def _digest(path: Path, name: str, entity: Mapping[str, Any]) -> str:
     is_link = path.is_symlink()
     if is_link != (entity.get("encodingFormat") == LINK_FORMAT) and not (is_link and "sha256" not in entity):
         raise SourceError(f"`{one_line(name)}` is {'' if is_link else 'not '}a link, unlike what the crate says")
-    digest = sha256_of_text(os.readlink(path)) if is_link else sha256_of_file(path)  # noqa: PTH115
+    digest = sha256_of_text(os.readlink(path)) if is_link else sha256_of_file(path)  # noqa: PTH115  as it is
     said, size = entity.get("sha256"), entity.get("contentSize")
     if isinstance(said, str) and said.lower() != digest:
         raise SourceError(f"`{one_line(name)}` is damaged: its SHA-256 is not the one in {METADATA_NAME}")

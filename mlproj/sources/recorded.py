@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -205,17 +206,14 @@ def _patched(source: RecordedSource, snapshot: Snapshot) -> Snapshot:
     return snapshot
 
 
-class _released_on_failure:  # noqa: N801  reads as what it does
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            shutil.rmtree(self.tree.folder, ignore_errors=True)
-            release_tree(replace(self.tree, kept=False))
+@contextmanager
+def _released_on_failure(tree: Tree) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        # One that is to be kept would stay as it is.
+        release_tree(replace(tree, kept=False))
+        raise
 
 
 def _apply(patch: bytes, folder: Path) -> None:
