@@ -165,19 +165,7 @@ def write_failure(junit: Path, project: str, error: MlprojError) -> None:
     """Write as JUnit's XML why a project could not be run. Raises ``MlprojError``."""
     from mlproj.reporting.junit import junit_of_failure
 
-    try:
-        _write(junit.absolute(), junit_of_failure(project, str(error)))
-    except OSError as failure:
-        raise MlprojError(f"the report {one_line(junit)} cannot be written: {failure.strerror or failure}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a report whole or not at all; into what is no regular file (``/dev/stdout``, a pipe, a link) as it is."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
-    else:
-        write_atomically(path, text)
+    _write(junit, junit_of_failure(project, str(error)))
 
 
 def write_reports(report: Report, acceptance: Acceptance) -> None:
@@ -188,10 +176,20 @@ def write_reports(report: Report, acceptance: Acceptance) -> None:
     from mlproj.reporting.metrics_text import to_metrics_text
 
     forms = {".md": to_markdown, ".html": to_html, ".txt": to_metrics_text}
-    wanted = [(path, forms[path.suffix.lower()]) for path in acceptance.reports]
-    wanted += [(acceptance.junit, to_junit)] if acceptance.junit is not None else []
-    for path, form in wanted:
-        try:
-            _write(path.absolute(), form(report))
-        except OSError as error:
-            raise MlprojError(f"the report {one_line(path)} cannot be written: {error.strerror or error}") from None
+    for path in acceptance.reports:
+        _write(path, forms[path.suffix.lower()](report))
+    if acceptance.junit is not None:
+        _write(acceptance.junit, to_junit(report))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a report whole or not at all; into what is no regular file (``/dev/stdout``, a pipe, a link) as it is."""
+    path = path.absolute()
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
+        else:
+            write_atomically(path, text)
+    except OSError as error:
+        raise MlprojError(f"the report {one_line(path)} cannot be written: {error.strerror or error}") from None

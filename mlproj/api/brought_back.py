@@ -21,7 +21,7 @@ from mlproj.files import copy_file, sha256_of_bytes, write_atomically
 from mlproj.locations import cache_folder
 from mlproj.manifest.models import EntryPoint, Parameter
 from mlproj.parameters.values import is_url
-from mlproj.runs.inputs import hash_inputs
+from mlproj.runs.inputs import digest_of_input
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.paths import expand
 from mlproj.runs.record import InputRecord, RequestRecord, RunRecord
@@ -38,8 +38,7 @@ class Origin:
 
 def is_place(parameter: Parameter, entry_point: EntryPoint) -> bool:
     """Whether a parameter's values are paths, or may be."""
-    base = parameter.type if entry_point.dialect == "mlflow" else parameter.value_type.base
-    return base in ("path", "uri")
+    return entry_point.base_type(parameter) in ("path", "uri")
 
 
 def moved_into(value: Any, record: RunRecord, folder: Path) -> Any:
@@ -106,8 +105,7 @@ def input_problems(record: RunRecord, origin: Origin, folder: Path) -> Iterator[
 
 
 def _hash(recorded: InputRecord, folder: Path) -> str | None:
-    hashed = hash_inputs([recorded.path], folder, cache_folder())
-    return hashed.inputs[0].sha256 if hashed.inputs and not hashed.problems else None
+    return digest_of_input(recorded.path, folder, cache_folder())
 
 
 def _copy_input(pattern: str, place: Path, folder: Path) -> None:

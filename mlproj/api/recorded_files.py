@@ -12,7 +12,7 @@ from mlproj.api.recreation import recorded_source
 from mlproj.errors import MlprojError
 from mlproj.locations import cache_folder
 from mlproj.parameters.values import is_url
-from mlproj.runs.inputs import hash_inputs
+from mlproj.runs.inputs import digest_of_input
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.paths import expand
 from mlproj.runs.record import RunRecord
@@ -81,19 +81,14 @@ def recorded_inputs(record: RunRecord, files: RunFiles, recorded: Recorded) -> t
     for declared in record.inputs:
         if is_url(declared.path):
             continue  # whoever runs it fetches it
-        if project is not None and _digest(declared.path, project.folder) == declared.sha256:
+        if project is not None and digest_of_input(declared.path, project.folder, cache_folder()) == declared.sha256:
             continue
         found = [each.path for each in expand(declared.path, folder, None).files]
         shown = one_line(declared.path)
-        if not found or _digest(declared.path, folder) != declared.sha256:
+        if not found or digest_of_input(declared.path, folder, cache_folder()) != declared.sha256:
             notices.append(f"the input {shown} is left out: it is gone, or has changed since")
         elif any(name.startswith(("/", "../")) for name in found):
             notices.append(f"the input {shown} is left out: it is outside of the project")
         else:
             names |= dict.fromkeys(name for name in found if name not in known)
     return (ProjectFiles(folder, tuple(names)) if names else None), notices
-
-
-def _digest(pattern: str, folder: Path) -> str | None:
-    hashed = hash_inputs([pattern], folder, cache_folder())
-    return hashed.inputs[0].sha256 if hashed.inputs and not hashed.problems else None

@@ -155,7 +155,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
 
 def _files_named(entry_point: EntryPoint, config: Config, recorded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, parameter in entry_point.parameters.items():
-        base = parameter.type if entry_point.dialect == "mlflow" else parameter.value_type.base
+        base = entry_point.base_type(parameter)
         if base != "path" or not recorded.get(name):
             continue
         values, shown = (each if isinstance(each, list) else [each] for each in (config.values[name], recorded[name]))

@@ -211,6 +211,10 @@ class EntryPoint:
     timeout: int | float | str | None = None
     grace_period: int | float | str = 10
 
+    def base_type(self, parameter: Parameter) -> str:
+        """What one of its parameters is: the base of its type, and of an MLproject's the type as MLflow reads it."""
+        return parameter.type if self.dialect == "mlflow" else parameter.value_type.base
+
 
 @dataclass(frozen=True)
 class Tracking:

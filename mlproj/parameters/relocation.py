@@ -43,7 +43,7 @@ def relocate(entry_point: EntryPoint, config: Config, project: Path, project_at:
 def _local_paths(entry_point: EntryPoint, config: Config) -> Iterator[tuple[str, Any]]:
     for name, parameter in entry_point.parameters.items():
         value = config.values.get(name)
-        base = parameter.type if entry_point.dialect == "mlflow" else parameter.value_type.base
+        base = entry_point.base_type(parameter)
         if base not in ("path", "uri") or not value:
             continue
         items = value if isinstance(value, list) else [value]

@@ -55,6 +55,12 @@ def hash_inputs(patterns: Sequence[str], project: Path, cache: Path) -> HashedIn
     return hashed
 
 
+def digest_of_input(pattern: str, folder: Path, cache: Path) -> str | None:
+    """The digest that ``hash_inputs`` gives one pattern; ``None`` where it is not there, or cannot be read."""
+    hashed = hash_inputs([pattern], folder, cache)
+    return hashed.inputs[0].sha256 if hashed.inputs and not hashed.problems else None
+
+
 def _hash_one(pattern: str, project: Path, connection: sqlite3.Connection | None, hashed: HashedInputs) -> None:
     expansion = expand(pattern, project, None)
     said = [f"input {note}" for note in expansion.notes]

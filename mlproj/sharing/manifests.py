@@ -6,7 +6,6 @@ byte of a run is under a digest in it, the record too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlproj.errors import SourceError
-from mlproj.files import dump_json
+from mlproj.files import dump_json, sha256_of_bytes
 from mlproj.runs.record import RunRecord, to_json
 from mlproj.sharing.arriving import checked_record, is_of_run
 from mlproj.sharing.contents import SharedFile, record_bytes
@@ -47,14 +46,9 @@ class Manifest:
     bytes: int
 
 
-def sha256_of(content: bytes) -> str:
-    """The SHA-256 of bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def record_sha256(record: RunRecord) -> str:
     """The digest of a record as it is shared."""
-    return sha256_of(record_bytes(record))
+    return sha256_of_bytes(record_bytes(record))
 
 
 def listing_of(files: Sequence[SharedFile | RemoteFile]) -> bytes:
@@ -70,7 +64,7 @@ def listing_of(files: Sequence[SharedFile | RemoteFile]) -> bytes:
 def manifest_of(record: RunRecord, files: Sequence[SharedFile | RemoteFile], listing: bytes) -> bytes:
     """The manifest of a run."""
     told = {
-        "sha256": sha256_of(listing),
+        "sha256": sha256_of_bytes(listing),
         "size": len(listing),
         "count": len(files),
         "bytes": sum(each.size for each in files),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlproj.errors import SourceError
-from mlproj.files import human_size
+from mlproj.files import human_size, sha256_of_bytes
 from mlproj.runs.record import RunRecord
 from mlproj.sharing.contents import Contents, SharedFile, shared_record
 from mlproj.sharing.manifests import (
@@ -21,7 +21,6 @@ from mlproj.sharing.manifests import (
     parse_listing,
     parse_manifest,
     record_sha256,
-    sha256_of,
 )
 from mlproj.sharing.storage import (
     KnownObjects,
@@ -69,7 +68,7 @@ class Push:
                 listing = listing_of(files)
                 path = Path(scratch) / "files.json"
                 path.write_bytes(listing)
-                list_file = SharedFile("", len(listing), sha256_of(listing), path)
+                list_file = SharedFile("", len(listing), sha256_of_bytes(listing), path)
                 sent = self._send_objects(record, [*shared.files, list_file])
             send_manifest(self.storage, record.id, manifest_of(shared.record, files, listing))
         self.there.add(record.id)
@@ -100,7 +99,7 @@ class Push:
             path = Path(scratch) / "files.json"
             fetch_objects(self.storage, {known.files_sha256: path})
             content = path.read_bytes()
-        if sha256_of(content) != known.files_sha256:
+        if sha256_of_bytes(content) != known.files_sha256:
             return []
         folders = {each.path.split("/")[0] for each in shared.files}
         files = [each for each in parse_listing(content, shared.record) if each.path not in shared.secret]
