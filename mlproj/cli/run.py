@@ -179,8 +179,8 @@ def run(ctx: click.Context, /, project: str | None, wants_help: bool, **options:
 
             out(entry_point_help(project or ".", options["entry_point"], options["revision"]))
         return 0
+    options["written"] = reports_asked_for(options)
     if options["dry_run"]:
-        options["written"] = reports_asked_for(options)
         return _dry_run(_request(ctx, project or ".", options), options)
     return _run(ctx, project or ".", options)
 
@@ -250,7 +250,6 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
     # The guardian comes up while the rest is imported and read: a tenth of what a warm run costs.
     standby = stand_by(Streams(stdout=2) if options["as_json"] else Streams())
     try:
-        options["written"] = reports_asked_for(options)
         acceptance = take_acceptance(options)
         request = _request(ctx, project, options)
         from mlproj.api.ahead import start_client_ahead
