@@ -185,6 +185,14 @@ def served(home: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]
         process.communicate(timeout=20)
 
 
+@contextmanager
+def shown(page: Any, home: Path, *words: str) -> Iterator[str]:
+    """The address of `mlproj ui` for a page that asks on by itself: it is left before the server ends."""
+    with served(home, *words) as (address, _):
+        yield address
+        page.goto("about:blank")
+
+
 @pytest.fixture(scope="session")
 def server(made: Made) -> Iterator[str]:
     """The address of `mlproj ui` over the runs."""

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.conftest import mlproj
-from tests.web.conftest import HOSTILE, WATCHED, Made, project_in, served
+from tests.web.conftest import HOSTILE, WATCHED, Made, project_in, served, shown
 
 # WCAG 2.2 AA as axe tells it, and what it holds for good practice.
 RULES = {
@@ -58,7 +59,7 @@ def test_axe_finds_nothing_that_keeps_anybody_out(server: str, page: Any, made: 
 
 
 def test_an_empty_store_tells_the_first_command(page: Any, tmp_path: Path) -> None:
-    with served(tmp_path / "none") as (address, _):
+    with shown(page, tmp_path / "none") as address:
         page.goto(address)
         assert page.get_by_role("heading", name="No runs yet").is_visible()
         assert page.get_by_text("mlproj run .").is_visible()
@@ -121,7 +122,7 @@ def test_columns_are_chosen_moved_and_pinned(server: str, page: Any) -> None:
 
 
 def test_a_run_is_tagged_deleted_and_restored(copy_of: Made, page: Any) -> None:
-    with served(copy_of.home) as (address, _):
+    with shown(page, copy_of.home) as address:
         page.goto(f"{address}?q=name+%3D+plain")
         page.get_by_role("checkbox", name="Select run plain").check()
         page.get_by_role("button", name="Tag", exact=True).click()
@@ -141,7 +142,7 @@ def test_a_run_is_tagged_deleted_and_restored(copy_of: Made, page: Any) -> None:
 def test_a_run_is_seen_as_it_goes_on_and_is_stopped(page: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     folder = project_in(tmp_path / "live", WATCHED, LIVE)
-    with served(home) as (address, _):
+    with shown(page, home) as address:
         page.goto(address)
         page.get_by_text("No runs yet").wait_for()
         run = subprocess.Popen(
@@ -170,6 +171,41 @@ def test_a_run_is_seen_as_it_goes_on_and_is_stopped(page: Any, tmp_path: Path) -
         finally:
             run.terminate()
             run.wait(timeout=30)
+
+
+def test_a_page_whose_server_ended_says_so_and_goes_on_when_it_is_back(page: Any, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    folder = project_in(tmp_path / "live", WATCHED, LIVE)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "mlproj", "run", ".", "--name", "live"],
+        cwd=folder, env={**os.environ, "MLPROJ_HOME": str(home)}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        with served(home) as (address, _):
+            page.goto(address)
+            page.locator("tr.run .status.running").wait_for()
+            page.locator("tr.run").get_by_role("link", name="live").click()
+            page.locator("#head .status.running").wait_for()
+            page.get_by_role("link", name="Log").click()
+            page.locator("#log .chunk").first.wait_for()
+            assert not page.locator("#gone").is_visible()
+        page.locator("#gone").get_by_text("does not answer").wait_for()
+        # It is asked more than once or twice, by the head and by the log.
+        for _ in range(3):
+            with page.expect_event("requestfailed"):
+                pass
+        run.terminate()
+        run.wait(timeout=30)
+        with shown(page, home, "--port", str(urlsplit(address).port)):
+            page.locator("#head .status.killed").wait_for()
+            page.locator("#gone").wait_for(state="hidden")
+    finally:
+        run.terminate()
+        run.wait(timeout=30)
+    assert page.faults
+    assert all("ERR_CONNECTION_REFUSED" in fault for fault in page.faults)
+    page.faults.clear()
 
 
 def test_what_a_hostile_run_wrote_does_nothing(server: str, page: Any, made: Made) -> None:
@@ -235,7 +271,7 @@ def test_a_hundred_megabytes_of_log(copy_of: Made, page: Any) -> None:
                 b"".join(b"%09d an ordinary line of a long log\n" % (number * 25_000 + line) for line in range(25_000))
             )
         stream.write(b"\x1b[31mthe needle\x1b[0m\nthe end\n")
-    with served(copy_of.home) as (address, _):
+    with shown(page, copy_of.home) as address:
         page.goto(f"{address}runs/{run_id}/log")
         page.wait_for_function("() => document.getElementById('log').innerText.includes('000000001')")
         page.get_by_role("button", name="End").click()
@@ -259,7 +295,7 @@ def test_a_hundred_megabytes_of_log(copy_of: Made, page: Any) -> None:
 def test_a_line_longer_than_a_part_of_the_log(copy_of: Made, page: Any) -> None:
     run_id = copy_of.id("plain")
     (copy_of.home / "runs" / run_id / "output.log").write_bytes(b"one\n" + b"x" * 200_000 + b"\nlast\n")
-    with served(copy_of.home) as (address, _):
+    with shown(page, copy_of.home) as address:
         page.goto(f"{address}runs/{run_id}/log")
         page.locator("#log .chunk").nth(1).wait_for()
         page.wait_for_function(
@@ -297,7 +333,7 @@ def test_the_command_is_copied_and_the_theme_is_kept(server: str, page: Any, mad
 
 
 def test_a_token_in_the_address_and_no_more_after(made: Made, page: Any) -> None:
-    with served(made.home, "--token", "open-sesame") as (address, _):
+    with shown(page, made.home, "--token", "open-sesame") as address:
         page.goto(address)
         assert "token" not in page.url
         page.reload()
@@ -316,7 +352,7 @@ def test_a_page_weighs_little(server: str, page: Any, made: Made) -> None:
 def test_a_run_that_lost_its_mlproj_is_called_lost(page: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     folder = project_in(tmp_path / "live", WATCHED, LIVE)
-    with served(home) as (address, _):
+    with shown(page, home) as address:
         run = subprocess.Popen(
             [sys.executable, "-m", "mlproj", "run", "."],
             cwd=folder, env={**os.environ, "MLPROJ_HOME": str(home)}, stdin=subprocess.DEVNULL,

@@ -1,4 +1,6 @@
 // Curves of metrics: fetched when they come into sight, thinned by the server to what can be drawn, finer when zoomed.
+import { ask, keep } from "./asking.js";
+
 const POINTS = 1000;
 const LIVE_MS = 2000;
 const places = new Map();
@@ -128,8 +130,8 @@ async function load(place) {
     query.set("since", scale(place.range[0]));
     query.set("until", scale(place.range[1]));
   }
-  const answer = await fetch(`/api/curves?${query}`);
-  if (!answer.ok) return;
+  const answer = await ask(`/api/curves?${query}`);
+  if (!answer?.ok) return;
   const { curves } = await answer.json();
   const had = curves.map((curve, index) => [curve, index]).filter(([curve]) => curve.steps.length);
   place.curves = had.map(([curve]) => curve);
@@ -182,11 +184,8 @@ form?.addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("unzoom")?.addEventListener("click", () => { for (const place of places.values()) if (place.range) zoom(place, null, null); });
 
 async function follow() {
-  if (!document.hidden) {
-    for (const place of places.values()) if (place.live && !place.range) await load(place).catch(() => {});
-  }
-  setTimeout(follow, LIVE_MS);
+  for (const place of places.values()) if (place.live && !place.range) await load(place);
 }
 
 begin();
-setTimeout(follow, LIVE_MS);
+keep(follow, LIVE_MS);

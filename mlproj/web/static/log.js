@@ -1,4 +1,6 @@
 // The log through a window: of a log of any size only some parts of 64 KiB are in the page at a time.
+import { ask, keep } from "./asking.js";
+
 const MOST_PARTS = 8;
 const LIVE_MS = 1000;
 const NEAR = 600;
@@ -13,10 +15,15 @@ let running = true;
 let busy = false;
 let hit = null;
 
-const ask = async (query) => {
-  const answer = await fetch(`/api/runs/${run}/log?${new URLSearchParams(query)}`);
+const answered = async (what, query) => {
+  const answer = await ask(`/api/runs/${run}/${what}?${new URLSearchParams(query)}`);
+  if (!answer) throw new Error("No answer");
   if (!answer.ok) throw new Error((await answer.json()).error);
-  const window_ = await answer.json();
+  return answer.json();
+};
+
+const windowAt = async (query) => {
+  const window_ = await answered("log", query);
   size = window_.size;
   running = window_.running;
   return window_;
@@ -59,7 +66,7 @@ function say() {
 }
 
 async function show(query) {
-  const window_ = await ask(query);
+  const window_ = await windowAt(query);
   parts = [{ ...window_, element: element(window_) }];
   box.replaceChildren(parts[0].element);
   say();
@@ -70,8 +77,8 @@ async function after() {
   if (last.end >= size && !running) return;
   // The last part may end in half a line: it is read again from its beginning.
   const again = last.end === size && last.end - last.start < 65536;
-  const window_ = await ask({ from: again ? last.start : last.end });
-  if (window_.end <= last.end) return;
+  const window_ = await windowAt({ from: again ? last.start : last.end });
+  if (window_.end <= last.end) { say(); return; }
   if (again) parts.pop().element.remove();
   parts.push({ ...window_, element: element(window_) });
   box.append(parts.at(-1).element);
@@ -85,7 +92,7 @@ async function after() {
 
 async function before() {
   if (!parts.length || parts[0].start === 0) return;
-  const window_ = await ask({ before: parts[0].start });
+  const window_ = await windowAt({ before: parts[0].start });
   const height = box.scrollHeight;
   parts.unshift({ ...window_, element: element(window_) });
   box.prepend(parts[0].element);
@@ -126,13 +133,12 @@ const toEnd = async () => { await show({ before: size }); box.scrollTop = box.sc
 async function find(direction) {
   if (!search.value) return;
   const from = hit === null ? (direction === "next" ? 0 : size) : hit + (direction === "next" ? 1 : 0);
-  const answer = await fetch(`/api/runs/${run}/log/find?${new URLSearchParams({ text: search.value, from, direction })}`);
-  const { at } = await answer.json();
+  const { at } = await answered("log/find", { text: search.value, from, direction });
   if (at === null || at === undefined) { hit = null; place.textContent = "Not found; the next search begins anew"; return; }
   hit = at;
   follow.checked = false;
   // From the beginning of its line on: the part before it ends there.
-  const window_ = await ask({ before: at, length: 4096 });
+  const window_ = await windowAt({ before: at, length: 4096 });
   await show({ from: window_.end > window_.start && window_.lines.length ? window_.start : Math.max(0, at) });
   const bytes = new TextEncoder();
   let offset = parts[0].start;
@@ -157,16 +163,16 @@ search.addEventListener("input", () => { hit = null; });
 follow.addEventListener("change", () => { if (follow.checked) alone(toEnd); });
 
 async function live() {
-  if (running && !document.hidden) {
-    await alone(async () => {
-      if (!follow.checked && !(parts.length && parts.at(-1).end >= size)) return;
-      if (!parts.length || !size) await show({ from: 0 });
-      else await after();
-      if (follow.checked) box.scrollTop = box.scrollHeight;
-    });
-  }
-  setTimeout(live, LIVE_MS);
+  const behind = follow.checked && parts.length && parts.at(-1).end < size;
+  if (!running && !behind) return false;
+  await alone(async () => {
+    if (!follow.checked && !(parts.length && parts.at(-1).end >= size)) return;
+    if (!parts.length || !size) await show({ from: 0 });
+    else await after();
+    if (follow.checked) box.scrollTop = box.scrollHeight;
+  });
+  return true;
 }
 
 await alone(follow.checked ? toEnd : () => show({ from: 0 }));
-setTimeout(live, LIVE_MS);
+keep(live, LIVE_MS);

@@ -1,4 +1,7 @@
 // What a run's processes took over time: CPU, memory, GPU, each where there are samples of it.
+import { ask, keep } from "./asking.js";
+
+const LOOK_AGAIN_MS = 3000;
 const run = document.getElementById("head").dataset.run;
 const region = document.getElementById("resources");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -37,7 +40,9 @@ function draw(samples, key, title, scale) {
 }
 
 async function show() {
-  const { samples } = await (await fetch(`/api/runs/${run}/resources`)).json();
+  const answer = await ask(`/api/runs/${run}/resources`);
+  if (!answer?.ok) return;
+  const { samples } = await answer.json();
   region.replaceChildren();
   for (const [key, title, scale] of KINDS) {
     if (samples.some((sample) => sample[key] !== null)) draw(samples, key, title, scale);
@@ -46,4 +51,4 @@ async function show() {
 
 show();
 document.addEventListener("theme", show);
-if (document.getElementById("head").dataset.status === "running") setInterval(() => { if (!document.hidden) show(); }, 3000);
+if (document.getElementById("head").dataset.status === "running") keep(show, LOOK_AGAIN_MS);

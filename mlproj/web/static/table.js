@@ -1,4 +1,5 @@
 // The table of runs: selecting, its keys, its columns, and rows that change while they are looked at.
+import { ask, keep } from "./asking.js";
 import { dress, typing } from "./main.js";
 
 const LOOK_AGAIN_MS = 2000;
@@ -123,9 +124,9 @@ document.addEventListener("htmx:afterSettle", () => {
 
 async function look() {
   const shown = table();
-  if (document.hidden || !shown || document.querySelector("dialog[open]")) return;
-  const answer = await fetch(shown.dataset.address, { headers: { "X-Seen": shown.dataset.version } });
-  if (answer.status !== 200) return;
+  if (!shown || document.querySelector("dialog[open]")) return;
+  const answer = await ask(shown.dataset.address, { headers: { "X-Seen": shown.dataset.version } });
+  if (answer?.status !== 200) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("table");
   // Meanwhile the user may have gone to another page of the table.
   if (!fresh || table() !== shown || fresh.dataset.address !== shown.dataset.address) return;
@@ -139,10 +140,5 @@ async function look() {
   show();
 }
 
-async function keepLooking() {
-  try { await look(); } catch { /* the server is gone: the page stays as it is */ }
-  setTimeout(keepLooking, LOOK_AGAIN_MS);
-}
-
 show();
-setTimeout(keepLooking, LOOK_AGAIN_MS);
+keep(look, LOOK_AGAIN_MS);
