@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from mlproj.api import recording
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved
 from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.execution.masking import forms_of
+from mlproj.files import write_atomically
 from mlproj.locations import store_folder
+from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun, begin, new_run_id
+from mlproj.sources.digest import SourceFile, write_source_files
 from mlproj.sources.git.working_tree import CommitFacts, commit_facts
+from mlproj.text import one_line
+
+
+@dataclass(frozen=True)
+class KeptSource:
+    """What is kept of a run's source, in the run's folder: the patch of a dirty tree, or a folder's files."""
+
+    patch: bytes = field(default=b"", repr=False)
+    files: tuple[SourceFile, ...] = field(default=(), repr=False)
 
 
 def begin_run(
     request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener
-) -> tuple[LiveRun, RunRecord, bytes]:
-    """Put a new run into the store: it, its first record, and the patch that is to be kept with it.
+) -> tuple[LiveRun, RunRecord, KeptSource]:
+    """Put a new run into the store: it, its first record, and what of its source is to be kept with it.
 
-    A patch that holds a secret is not kept. Raises StoreError.
+    What holds a secret is not kept. Raises StoreError.
     """
     store = open_settled_store(request.store or store_folder(), listener.notice)
     parent = os.environ.get(RUN_ID_VARIABLE) or None
     record = recording.first_record(new_run_id(store), request, resolved, parent, facts)
-    patch = resolved.snapshot.patch
-    if patch and any(form in patch for secret in resolved.secrets for form in forms_of(secret)):
-        notice = "the patch of the changes is not kept: it holds the value of a secret"
-        source = replace(record.source, patch=None, notes=[*record.source.notes, notice])
-        record, patch = replace(record, source=source), b""
+    kept = KeptSource(resolved.snapshot.patch, resolved.snapshot.files)
+    if notice := _holds_secret(kept, resolved.secrets):
+        source = replace(record.source, patch=None, kept=False, notes=[*record.source.notes, notice])
+        record, kept = replace(record, source=source), KeptSource()
         listener.notice(notice)
-    return begin(store, record), record, patch
+    return begin(store, record), record, kept
+
+
+def _holds_secret(kept: KeptSource, secrets: Sequence[str]) -> str | None:
+    """Why none of it is to be kept, where a secret's value is in it."""
+    forms = [form for secret in secrets for form in forms_of(secret)]
+    if any(form in kept.patch for form in forms):
+        return "the patch of the changes is not kept: it holds the value of a secret"
+    for name, _, content in kept.files:
+        if any(form in content for form in forms):
+            return f"the project's files are not kept with the run: {one_line(name)} holds the value of a secret"
+    return None
+
+
+def keep_source(kept: KeptSource, files: RunFiles) -> None:
+    """Write what is kept of a source into the run's folder. Raises OSError."""
+    if kept.patch:
+        write_atomically(files.patch, kept.patch)
+    if kept.files:
+        write_source_files(kept.files, files.source)
 
 
 def reused(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener) -> RunRecord | None:

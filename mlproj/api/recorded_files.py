@@ -38,7 +38,7 @@ class Recorded:
 @contextmanager
 def recorded_project(store: Store, record: RunRecord, files: RunFiles, fetching: Fetching) -> Iterator[Recorded]:
     """The project's files as the run had them, for the length of a ``with`` block."""
-    if files.source.is_dir():
+    if record.imported is not None and files.source.is_dir():
         yield Recorded(ProjectFiles(files.source, tuple(names_below(files.source))))
         return
     if record.imported is not None:

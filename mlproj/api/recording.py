@@ -121,6 +121,7 @@ def _source(snapshot: Snapshot) -> SourceRecord:
         dirty=snapshot.dirty if snapshot.commit or snapshot.kind == "git" else None,
         patch=PATCH_NAME if snapshot.patch else None,
         patch_sha256=snapshot.digest if snapshot.patch else None,
+        kept=bool(snapshot.files),
         left_out=list(snapshot.left_out),
         notes=list(snapshot.notes),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
-from mlproj.api.beginning import begin_run, facts_of, reused
+from mlproj.api.beginning import KeptSource, begin_run, facts_of, keep_source, reused
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.inputs import inputs_of
 from mlproj.api.interruption import Interrupted, interruptible
@@ -92,11 +92,11 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
                     return found
                 if resolved.environment.docker is not None and not standby.begun:
                     start_ahead(standby, client_of(standby, resolved.grace_s))
-                live, record, patch = begin_run(request, resolved, facts, listener)
+                live, record, kept = begin_run(request, resolved, facts, listener)
             except BaseException:
                 stand_down(standby)
                 raise
-            return _Walk(request, resolved, listener, live, record, uri, facts).to_the_end(standby, patch)
+            return _Walk(request, resolved, listener, live, record, uri, facts).to_the_end(standby, kept)
         finally:
             release(resolved.snapshot)
             if request.keep_tree and resolved.snapshot.tree is not None:
@@ -131,13 +131,12 @@ class _Walk:
         self.before: dict[str, Signature] = {}
         self.seal: Seal | None = None
 
-    def to_the_end(self, standby: Standby, patch: bytes) -> RunRecord:
+    def to_the_end(self, standby: Standby, kept: KeptSource) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
         outcome: Outcome
         waiting: Standby | None = standby
         try:
-            if patch:
-                write_atomically(self.live.files.patch, patch)
+            keep_source(kept, self.live.files)
             self.tracking = begin_tracking(self.uri, self.request, self.resolved, self.live, self.record, self.listener)
             environment = self._environment()
             self._note_inputs()

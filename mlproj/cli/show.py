@@ -154,6 +154,8 @@ def _source(record: Any) -> list[tuple[str, str]]:
         rows.append(("digest", source.digest))
     if source.patch:
         rows.append(("patch", source.patch))
+    if source.kept:
+        rows.append(("files", "kept with the run, in `source`"))
     if source.left_out:
         rows.append(("left out", ", ".join(source.left_out)))
     return [*rows, *(("note", note) for note in source.notes)]

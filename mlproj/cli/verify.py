@@ -16,7 +16,7 @@ from mlproj.text import one_line, plural
 @click.option("--all", "everything", is_flag=True, help="Every run of the store.")
 @as_json
 def verify(runs: tuple[str, ...], everything: bool, as_json: bool) -> int:
-    """Check that what is stored of runs is what was recorded: artifacts, patch and lock, by their digests.
+    """Check that what is stored of runs is what was recorded: artifacts, patch, kept source and lock, by digest.
 
     The exit status is 1 when something is missing or was changed. What an imported run came without is told, and is no
     damage.

@@ -1,4 +1,4 @@
-"""Whether the files of a stored run are still what its record says: artifacts, patch, lock."""
+"""Whether the files of a stored run are still what its record says: artifacts, patch, kept source, lock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from mlproj.files import sha256_of_file
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import RunRecord, not_brought, recorded_files
+from mlproj.sources.digest import read_folder
 from mlproj.text import one_line
 
 
@@ -39,7 +40,22 @@ def verify_run(record: RunRecord, files: RunFiles) -> Verification:
     expected = {path: digest for path, digest in recorded.items() if path not in absent}
     damages = [damage for path, digest in expected.items() if (damage := _look_at(files.folder, path, digest))]
     damages += [Damage(path, "not recorded") for path in sorted(_artifacts(files) - recorded.keys())]
-    return Verification(len(expected), tuple(damages), tuple(absent))
+    kept = 0
+    if record.source.kept and record.imported is None:
+        kept, found = _look_at_source(files.source, record.source.digest)
+        damages += found
+    return Verification(len(expected) + kept, tuple(damages), tuple(absent))
+
+
+def _look_at_source(folder: Path, digest: str | None) -> tuple[int, list[Damage]]:
+    """How many files are kept of the project's folder, and whether all of them together are still what they were."""
+    try:
+        content = read_folder(folder)
+    except FileNotFoundError:
+        return 0, [Damage(folder.name, "missing")]
+    except OSError as error:
+        return 0, [Damage(folder.name, f"unreadable: {one_line(error.strerror or error)}")]
+    return len(content.files), [] if content.digest == digest else [Damage(folder.name, "changed")]
 
 
 def _look_at(folder: Path, path: str, digest: str) -> Damage | None:

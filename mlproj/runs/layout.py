@@ -61,7 +61,7 @@ class RunFiles:
 
     @property
     def source(self) -> Path:
-        """Of a run that was recorded elsewhere: the project's files, where they came with it."""
+        """The project's files: of a folder in no repository, and of a run that they came with from elsewhere."""
         return self.folder / "source"
 
     @property

@@ -46,6 +46,7 @@ class SourceRecord:
     author: str | None = _said("Author of the commit", default=None)
     patch: str | None = _said("File in the run's folder with the changes since the commit", default=None)
     patch_sha256: str | None = _said("SHA-256 of the patch", default=None)
+    kept: bool = _said("Whether the folder's files are kept in the run's folder, in `source`", default=False)
     left_out: list[str] = _said("Files too large for the patch, and submodules with changes", default_factory=list)
     notes: list[str] = _said("What was unusual about the source", default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The identity of a folder that is in no repository: a digest of its files' names, kinds and contents."""
+"""The identity of a folder that is in no repository: a digest of its files' names, kinds and contents; and those."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 IGNORE_FILES = (".gitignore", ".mlprojignore")
 # What no project means as its source, so that a folder's identity does not change by running it.
@@ -18,10 +19,33 @@ ALWAYS_IGNORED = frozenset(
     + (".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", ".mlproj")
 )
 LARGEST_FILE = 200 << 20
+# What is kept with every run of a folder: enough for code, too little to fill a disk by a thousand runs.
+MOST_KEPT_BYTES = 5 << 20
+MOST_KEPT_FILES = 1000
 
 
-def digest_of_folder(folder: Path, outputs: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """The SHA-256 over every file that is not ignored, and the names of those too large to be read.
+class SourceFile(NamedTuple):
+    """One file of a folder: its name, its kind (``file``, ``exec`` or ``link``), its bytes or what it points at."""
+
+    name: str
+    kind: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder holds: the SHA-256 over all of it, and the names of files too large to be read.
+
+    ``files`` are the files themselves, where all of them are at most 5 MiB and 1,000; else there are none.
+    """
+
+    digest: str
+    too_large: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = field(default=(), repr=False)
+
+
+def read_folder(folder: Path, outputs: Sequence[str] = ()) -> FolderContent:
+    """Read every file that is not ignored.
 
     Ignored is what ``.gitignore`` and ``.mlprojignore`` files say, what is never source (``.git``, caches), and the
     ``outputs`` that runs leave. A file
@@ -30,25 +54,48 @@ def digest_of_folder(folder: Path, outputs: Sequence[str] = ()) -> tuple[str, tu
     """
     digest = hashlib.sha256()
     too_large = []
+    files: list[SourceFile] = []
+    room = MOST_KEPT_BYTES
     for name, entry in source_files(folder, outputs):
         status = entry.stat(follow_symlinks=False)
         encoded = name.encode("utf-8", "surrogateescape")
         if stat.S_ISLNK(status.st_mode):
-            content = os.fsencode(Path(entry.path).readlink())
-            kind = b"link"
+            content, kind = os.fsencode(os.readlink(entry.path)), "link"  # noqa: PTH115  Path changes what it says
         elif not stat.S_ISREG(status.st_mode):
             continue
         elif status.st_size > LARGEST_FILE:
             too_large.append(name)
-            content, kind = f"{status.st_size} {status.st_mtime_ns}".encode(), b"large"
+            content, kind = f"{status.st_size} {status.st_mtime_ns}".encode(), "large"
+            room = -1
         else:
             with open(entry.path, "rb") as stream:  # noqa: PTH123  10 000 Path objects cost a tenth of a second
                 content = stream.read()
-            kind = b"exec" if status.st_mode & stat.S_IXUSR else b"file"
-        for part in (kind, encoded, content):
+            kind = "exec" if status.st_mode & stat.S_IXUSR else "file"
+        for part in (kind.encode(), encoded, content):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
-    return digest.hexdigest(), tuple(too_large)
+        room -= len(content)
+        if room < 0 or len(files) == MOST_KEPT_FILES:
+            room, files = -1, []
+        else:
+            files.append(SourceFile(name, kind, content))
+    return FolderContent(digest.hexdigest(), tuple(too_large), tuple(files))
+
+
+def write_source_files(files: Iterable[SourceFile], folder: Path) -> None:
+    """Write the files of a folder into a new one, which is there whole or not at all. Raises OSError."""
+    new = folder.with_name(f".{folder.name}.new")
+    new.mkdir(parents=True)
+    for name, kind, content in files:
+        path = new / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "link":
+            path.symlink_to(os.fsdecode(content))
+            continue
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if kind == "exec" else 0o666)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+    new.rename(folder)
 
 
 def source_files(folder: Path, outputs: Sequence[str] = ()) -> Iterator[tuple[str, os.DirEntry[str]]]:

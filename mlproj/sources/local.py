@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mlproj.errors import SourceError
-from mlproj.sources.digest import digest_of_folder
+from mlproj.sources.digest import read_folder
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.working_tree import GitRefusal, describe_worktree, repository_above
 from mlproj.sources.shown import shown_address
@@ -106,7 +106,9 @@ def fetch(uri: str, outputs: Sequence[str], _: Fetching) -> Snapshot:
                 return describe_worktree(folder, outputs)
             except GitRefusal as refusal:
                 notes = (f"not identified by git: {refusal}",)
-        digest, left_out = digest_of_folder(folder, outputs)
+        content = read_folder(folder, outputs)
     except OSError as error:
         raise SourceError(f"the project cannot be read: {one_line(error)}") from None
-    return Snapshot(folder, "folder", digest=digest, left_out=left_out, notes=notes)
+    return Snapshot(
+        folder, "folder", digest=content.digest, left_out=content.too_large, files=content.files, notes=notes
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlproj.errors import SourceError
 from mlproj.files import copy_file
-from mlproj.sources.digest import digest_of_folder, source_files
+from mlproj.sources.digest import read_folder, source_files
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.trees import Tree, claim_tree, release_tree
@@ -23,8 +23,8 @@ class RecordedSource:
     """What a run's record says of its source.
 
     ``path`` is the project's folder on the machine that it ran on, ``brought`` a folder with the project's files that
-    came with a run from elsewhere. ``patch`` holds what a dirty tree changed; ``outputs`` do not belong to the digest
-    of a folder.
+    are kept with the run, or came with one from elsewhere. ``patch`` holds what a dirty tree changed; ``outputs`` do
+    not belong to the digest of a folder.
     """
 
     kind: str
@@ -88,8 +88,8 @@ def _brought(source: RecordedSource, fetching: Fetching) -> Snapshot | None:
     if source.brought is None or not source.brought.is_dir():
         return None
     brought = source.brought
-    if source.kind == "folder" and digest_of_folder(brought, source.outputs)[0] != source.digest:
-        raise SourceError("the project's files that came with the run are not those that ran")
+    if source.kind == "folder" and read_folder(brought, source.outputs).digest != source.digest:
+        raise SourceError("the project's files that are kept with the run are not those that ran")
 
     def fill(folder: Path) -> None:
         shutil.copytree(brought, folder, symlinks=True)
@@ -146,10 +146,10 @@ def _folder(source: RecordedSource, fetching: Fetching) -> Snapshot | None:
         return None
     if not source.path.is_dir():
         raise SourceError(f"the folder {one_line(source.path)} is not there")
-    if digest_of_folder(source.path, source.outputs)[0] != source.digest:
+    if read_folder(source.path, source.outputs).digest != source.digest:
         raise SourceError(
-            f"the folder {one_line(source.path)} has changed since (what runs write is left out where `outputs` or a "
-            ".gitignore names it; a git repository keeps what was)"
+            f"the folder {one_line(source.path)} has changed since, and was too large to be kept with the run (what "
+            "runs write is left out where `outputs` or a .gitignore names it; a git repository keeps what was)"
         )
 
     def fill(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlproj.sources.digest import SourceFile
 from mlproj.sources.trees import Tree
 
 
@@ -14,7 +15,8 @@ class Snapshot:
 
     ``patch`` is in git's format and holds what a dirty tree changes within the project's folder; ``left_out`` names
     untracked files too large to be in it. ``digest`` (SHA-256) identifies the patch of a dirty tree, the files of a
-    folder that is in no repository, or an archive's bytes. A source that was fetched lies in a ``tree`` of its own,
+    folder that is in no repository, or an archive's bytes. ``files`` are those of such a folder, where they are few and
+    small enough to be kept with a run. A source that was fetched lies in a ``tree`` of its own,
     which ``release_tree`` clears away; ``remote`` is then where it came from, without credentials, and ``revision``
     what was asked for. ``secrets`` are the credentials in the URI, which nothing may record or show.
     """
@@ -29,6 +31,7 @@ class Snapshot:
     patch: bytes = field(default=b"", repr=False)
     left_out: tuple[str, ...] = ()
     digest: str | None = None
+    files: tuple[SourceFile, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
     revision: str | None = None
     tree: Tree | None = None

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from mlproj.sources.digest import MOST_KEPT_BYTES
+
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
@@ -100,6 +102,13 @@ def test_a_folder_that_has_changed_is_not_taken_for_the_source(wine: Path, cli: 
     assert cli("export", "-o", whole).err == ""
     assert "source/train.py" in names_in(whole)
     assert "source/model/weights.txt" not in names_in(whole)
+    was = (wine / "train.py").read_bytes()
+    (wine / "train.py").write_text("raise SystemExit\n")
+    cli("export", "-o", tmp_path / "kept.crate.zip")
+    assert (tmp_path / "kept.crate.zip").read_bytes() == whole.read_bytes()
+    (wine / "train.py").write_bytes(was)
+    (wine / "weights.bin").write_bytes(bytes(MOST_KEPT_BYTES))
+    cli("run", "-e", "train", "-q")
     (wine / "train.py").write_text("raise SystemExit\n")
     done = cli("export", "-o", tmp_path / "bare.crate.zip")
     assert done.status == 0

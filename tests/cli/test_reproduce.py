@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 
 from mlproj.runs.record import run_schema
+from mlproj.sources.digest import MOST_KEPT_BYTES
 
 # Writes an output and a metric from its parameter, its input and what the test has it do besides.
 TRAIN = """\
@@ -134,9 +135,46 @@ def test_a_repository_without_a_commit_is_all_in_its_patch(mlproj: Any, project:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def test_a_folder_in_no_repository_is_taken_while_it_is_the_same(mlproj: Any, project: Any) -> None:
+def test_a_small_folder_in_no_repository_is_kept_with_the_run(mlproj: Any, project: Any) -> None:
+    folder = project(manifest(), {"train.py": TRAIN, "lib/run me.sh": "exit 0\n"})
+    (folder / "lib" / "run me.sh").chmod(0o755)
+    (folder / "lib" / "newest").symlink_to("run me.sh")
+    recorded = ran(mlproj, folder)
+    assert recorded["source"]["kept"]
+    (folder / "train.py").write_text("raise SystemExit(1)\n")
+    (folder / "model.bin").write_text("what nothing declares")
+    done = mlproj("reproduce", "@last", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "identical"
+    shutil.rmtree(folder)
+    assert mlproj("reproduce", recorded["id"]).returncode == 0
+    assert mlproj("verify", recorded["id"]).returncode == 0
+    home = Path(os.environ["MLPROJ_HOME"])
+    (home / "runs" / recorded["id"] / "source" / "train.py").write_text(TRAIN + "# tampered with\n")
+    done = mlproj("verify", recorded["id"])
+    assert done.returncode == 1
+    assert "source: changed" in done.stdout + done.stderr
+    done = mlproj("reproduce", recorded["id"])
+    assert done.returncode == 125
+    assert "kept with the run are not those that ran" in done.stderr
+
+
+def test_a_folder_that_holds_a_secret_is_not_kept(mlproj: Any, project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINE_TOKEN", "hunter2-hunter2")
+    text = manifest().replace("default: 0.5}}", "default: 0.5}, token: {type: secret, env: WINE_TOKEN}}")
+    folder = project(text, {"train.py": TRAIN, "notes.txt": "it is hunter2-hunter2\n"})
+    done = mlproj("run", folder)
+    assert done.returncode == 0, done.stderr
+    assert "not kept with the run: notes.txt holds the value of a secret" in done.stderr
+    recorded = show(mlproj)
+    assert not recorded["source"]["kept"]
+    assert not (Path(os.environ["MLPROJ_HOME"]) / "runs" / recorded["id"] / "source").exists()
+
+
+def test_a_larger_folder_in_no_repository_is_taken_while_it_is_the_same(mlproj: Any, project: Any) -> None:
     folder = project(manifest(), {"train.py": TRAIN})
-    ran(mlproj, folder)
+    (folder / "weights.bin").write_bytes(bytes(MOST_KEPT_BYTES))
+    assert not ran(mlproj, folder)["source"]["kept"]
     assert mlproj("reproduce", "@last").returncode == 0
     (folder / "train.py").write_text(TRAIN + "\n")
     done = mlproj("reproduce", "@last~1")

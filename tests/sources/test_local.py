@@ -10,7 +10,7 @@ import pytest
 
 from mlproj.errors import SourceError
 from mlproj.sources import take_snapshot
-from mlproj.sources.digest import digest_of_folder
+from mlproj.sources.digest import read_folder
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -29,20 +29,20 @@ def test_the_same_files_have_the_same_identity_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"a.py": "2"}, {"c.py": ""}, {"sub/b.py": "22"}])
 def test_another_content_is_another_identity(tmp_path: Path, change: dict[str, str]) -> None:
     folder = write(tmp_path / "p", {"a.py": "1", "sub/b.py": "2"})
-    before = digest_of_folder(folder)
+    before = read_folder(folder).digest
     write(folder, change)
-    assert digest_of_folder(folder) != before
+    assert read_folder(folder).digest != before
 
 
 def test_names_modes_and_links_count(tmp_path: Path) -> None:
     folder = write(tmp_path / "p", {"a": "1"})
-    digests = {digest_of_folder(folder)[0]}
+    digests = {read_folder(folder).digest}
     (folder / "a").chmod(0o755)
-    digests.add(digest_of_folder(folder)[0])
+    digests.add(read_folder(folder).digest)
     (folder / "a").rename(folder / "b")
-    digests.add(digest_of_folder(folder)[0])
+    digests.add(read_folder(folder).digest)
     (folder / "link").symlink_to("/etc/passwd")
-    digests.add(digest_of_folder(folder)[0])
+    digests.add(read_folder(folder).digest)
     assert len(digests) == 4
 
 
@@ -50,7 +50,7 @@ def test_what_is_ignored_does_not_count(tmp_path: Path) -> None:
     folder = write(
         tmp_path / "p", {"a.py": "1", ".gitignore": "*.log\n/data/\n!keep.log\n", "sub/.mlprojignore": "x.bin\n"}
     )
-    before = digest_of_folder(folder)
+    before = read_folder(folder).digest
     write(
         folder,
         {
@@ -62,9 +62,9 @@ def test_what_is_ignored_does_not_count(tmp_path: Path) -> None:
             ".venv/x": "",
         },
     )
-    assert digest_of_folder(folder) == before
+    assert read_folder(folder).digest == before
     write(folder, {"sub/keep.log": "kept"})
-    assert digest_of_folder(folder) != before
+    assert read_folder(folder).digest != before
 
 
 def test_what_runs_leave_does_not_count(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_special_files_and_loops_are_passed_over(tmp_path: Path) -> None:
     folder = write(tmp_path / "p", {"a": "1"})
     os.mkfifo(folder / "fifo")
     (folder / "loop").symlink_to(folder)
-    assert digest_of_folder(folder)[0]
+    assert read_folder(folder).digest
 
 
 def test_ten_thousand_files_take_no_more_than_a_moment(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_ten_thousand_files_take_no_more_than_a_moment(tmp_path: Path) -> None:
         folder.mkdir(exist_ok=True)
         (folder / str(index)).write_text(str(index))
     started = time.process_time()
-    digest_of_folder(tmp_path)
+    read_folder(tmp_path)
     assert time.process_time() - started < 2.0  # a tenth of that here; the bound is against quadratic ways
 
 

@@ -65,8 +65,8 @@ def create(session: Session, call: Call) -> Answer:
             entry_point=own.entry_point,
             user=call.text("user_id", default=own.user or ""),
             started_at=time_text(started_ms / 1000) if started_ms > 0 else now_text(),
-            # Its patch and its lock are files of the run that it is a child of.
-            source=replace(own.source, patch=None),
+            # Its patch, its source and its lock are files of the run that it is a child of.
+            source=replace(own.source, patch=None, kept=False),
             environment=replace(own.environment, lock=None),
             command=CommandRecord(cwd=own.command.cwd),
             resources=Resources(),
