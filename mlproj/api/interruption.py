@@ -7,6 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from mlproj.signals import raising
+
 
 class Interrupted(BaseException):
     """A signal that asks mlproj to end came while no command was running that it could be passed on to."""
@@ -23,12 +25,9 @@ def interruptible() -> Iterator[None]:
         yield
         return
 
-    def interrupt(number: int, _: object) -> None:
-        raise Interrupted(number)
-
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in ours}
+    before = {number: signal.signal(number, raising(Interrupted)) for number in ours}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
@@ -16,6 +17,7 @@ import click
 
 from mlproj.cli.console import complain, flush, say
 from mlproj.errors import MlprojError
+from mlproj.signals import raising
 from mlproj.text import did_you_mean, one_line, printable
 from mlproj.version import __version__
 
@@ -145,8 +147,8 @@ def app() -> None:
     """
 
 
-def run_and_exit() -> None:
-    """The command line as a whole process.
+def run_to_the_end() -> None:
+    """Run the command line and end the process with its exit status.
 
     It ends without taking Python's world down piece by piece: that costs a tenth of a short run, and closing the
     store's connection would wait for the disk to hold all that the command has printed (SQLite syncs as it closes).
@@ -170,6 +172,13 @@ def _annotate(error: MlprojError) -> None:
         say(line)
 
 
+def _have_interrupts_raised() -> None:
+    """Have Ctrl-C be told of as an exception, unless whoever started this process had it ignored."""
+    is_ours = signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, signal.default_int_handler)
+    if is_ours and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, raising(lambda _: KeyboardInterrupt()))
+
+
 def _open_standard_streams() -> None:
     """Open what a caller has closed (cron, a daemon): else the next file opened would become stdout."""
     for descriptor in range(3):
@@ -188,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # Nothing that mlproj makes on its way is garbage before it ends; looking for it costs a twentieth of a warm run.
     gc.disable()
+    _have_interrupts_raised()
     try:
         status = app.main(args=None if arguments is None else list(arguments), standalone_mode=False)
         flush()

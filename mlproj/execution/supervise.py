@@ -63,6 +63,7 @@ class _Progress:
 
     started: float
     signal: int | None = None
+    early: list[int] = field(default_factory=list)
     kill_at: float | None = None
     told_of_waiting: bool = False
     reader_gone: bool = False
@@ -155,6 +156,8 @@ def supervise(standby: Standby, plan: Plan, observers: Observers) -> Outcome:
     with _signals_passed_on(standby, plan, progress):
         if not standby.begun:
             _start(standby, plan, waits=plan.message is not None)
+        for number in progress.early:
+            signal.raise_signal(number)
         if plan.message is not None:
             guarded.hand_over(guardian, plan.message, plan.timeout_s)
         try:
@@ -330,6 +333,9 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
     guardian, lent = standby.guardian, standby.lent
 
     def pass_on(number: int, _: object) -> None:
+        if not standby.begun:  # what the guardian is told first has to be what to run
+            progress.early.append(number)
+            return
         if lent is not None and number in _KEYS and terminal.wants_keys_as_bytes(lent):
             os.write(lent.master, _KEYS[signal.Signals(number)])
             return
@@ -338,7 +344,10 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
         progress.kill_at = progress.kill_at or time.monotonic() + plan.grace_s
         guarded.end(guardian, number, 0.0 if again else plan.patience_s)
 
-    def suspend(_: int, __: object) -> None:
+    def suspend(number: int, _: object) -> None:
+        if not standby.begun:
+            progress.early.append(number)
+            return
         if lent is not None and terminal.wants_keys_as_bytes(lent):
             os.write(lent.master, _KEYS[signal.SIGTSTP])
             return

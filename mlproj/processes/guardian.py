@@ -164,14 +164,16 @@ class Watch:
         return min((each for each in deadlines if each is not None), default=None)
 
 
-def _serve(orders: int, events: int, watch: Watch) -> None:
-    """Pass signals on, keep time, and return once neither the command nor anything it started is left."""
+def _serve(orders: int, pending: bytes, events: int, watch: Watch) -> None:
+    """Pass signals on, keep time, and return once neither the command nor anything it started is left.
+
+    ``pending`` is the beginning of a message.
+    """
     wakeup, wakeup_writer = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_writer, False)
     signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    pending = b""
     told = False
     while True:
         watch.reap()
@@ -261,7 +263,8 @@ def main() -> None:
         if not data:
             return
         messages, received = _messages(received + data)
-    order = messages[0]
+    # What came right behind the order, a signal say, is for the command too.
+    order, *early = messages
     if order["terminal"] is not None:
         import fcntl
         import termios
@@ -277,7 +280,10 @@ def main() -> None:
         _tell(events, {"failed": failure})
         return
     _tell(events, {"started": pid})
-    _serve(orders, events, Watch(pid, order["timeout"], order["grace"]))
+    watch = Watch(pid, order["timeout"], order["grace"])
+    for message in early:
+        _obey(message, watch)
+    _serve(orders, received, events, watch)
     import resource
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

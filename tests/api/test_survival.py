@@ -68,7 +68,7 @@ import os, signal, sys, importlib
 module = importlib.import_module({module!r})
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 setattr(module, {function!r}, die)
-from mlproj.cli import main
+from mlproj.cli.app import main
 sys.exit(main(["run", {str(folder)!r}]))
 """
     environment = {**os.environ, "SURVIVOR": str(home)}
@@ -214,10 +214,10 @@ entry_points:
     outputs: {{missing: nothing.txt}}
 """
 CRASHING = """
-import sys, mlproj.api.run, mlproj.cli
+import sys, mlproj.api.run, mlproj.cli.app
 def boom(request, *_): raise RuntimeError(repr(request) + sys.argv[1])
 mlproj.api.run.resolve_request = boom
-mlproj.cli.main(["run", sys.argv[2], "-P", sys.argv[1]])
+mlproj.cli.app.main(["run", sys.argv[2], "-P", sys.argv[1]])
 """
 LEAKY = """
 import json, os, sys
@@ -344,7 +344,7 @@ def test_the_clock_going_back_keeps_the_order(project, own_home: Path, mlproj) -
     first = json.loads(mlproj("run", folder, "--json").stdout)["id"]
     program = (
         "import time, sys; now = time.time; time.time = lambda: now() - 86400; ns = time.time_ns;"
-        "time.time_ns = lambda: ns() - 86400 * 10**9; from mlproj.cli import main; sys.exit(main(['run', sys.argv[1], '--json']))"
+        "time.time_ns = lambda: ns() - 86400 * 10**9; from mlproj.cli.app import main; sys.exit(main(['run', sys.argv[1], '--json']))"
     )
     back = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True)
     assert json.loads(back.stdout)["id"] > first

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlproj.cli import main
+from mlproj.cli.app import main
 
 MANIFEST = """\
 name: wine

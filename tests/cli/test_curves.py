@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be(mlproj: Any, recorded: Recorded, tmp_path: Path) 
 def test_without_matplotlib_it_says_what_to_install(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from mlproj.cli import main
+    from mlproj.cli.app import main
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["plot", recorded("first", {"loss": [1.0]}), "loss", "--out", str(tmp_path / "a.png")]) == 125

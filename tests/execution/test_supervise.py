@@ -103,6 +103,33 @@ def test_the_exit_status_is_the_commands_own(
     assert (record(own_home)["exit_status"], record(own_home)["status"]) == (exit_status, status)
 
 
+# A process to which the signal comes just as its command is about to be started.
+EARLY = """
+import signal, sys
+from mlproj.cli.app import run_to_the_end
+from mlproj.processes import guarded
+order, number = guarded.order, int(sys.argv.pop())
+def late(*words, **named):
+    signal.raise_signal(number)
+    order(*words, **named)
+guarded.order = late
+run_to_the_end()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_just_before_the_command_starts_ends_it_too(project: Any, number: signal.Signals) -> None:
+    script = "import signal, time\ntime.sleep(60)\n"
+    folder = project(MANIFEST.format(python=sys.executable, grace="10s", more=""), {"script.py": script})
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, "run", str(folder), str(int(number))],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 128 + number
+    assert "guardian" not in done.stderr
+    assert f"by {number.name}" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_reaches_the_command_and_closes_the_run(start: Start, own_home: Path, number: signal.Signals) -> None:
     session = start("signal.pause()")

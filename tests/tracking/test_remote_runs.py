@@ -425,7 +425,7 @@ class TestWhichServer:
 
     def test_without_mlflows_client(self, script: Any) -> None:
         hidden = "import sys; sys.modules['mlflow'] = None; sys.argv[0] = 'mlproj'; "
-        hidden += "from mlproj.cli import main; sys.exit(main())"
+        hidden += "from mlproj.cli.app import main; sys.exit(main())"
         folder = script(LOGS + "print(os.environ['MLFLOW_TRACKING_URI'], 'MLFLOW_RUN_ID' in os.environ)\n")
         words = [sys.executable, "-c", hidden, "run", str(folder)]
         refused = subprocess.run([*words, "--tracking-uri", "http://127.0.0.1:1"], capture_output=True, text=True)
