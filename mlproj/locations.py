@@ -1,9 +1,12 @@
-"""Where mlproj keeps what it keeps: the store of runs and the cache of what can be made again."""
+"""Where mlproj keeps what it keeps: the store of runs, the cache of what can be made again; and an image's project."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+# Set in images that `mlproj build` makes: where their project is, and the remote and commit that it was made from.
+PROJECT_VARIABLE, MADE_FROM_VARIABLE = "MLPROJ_IMAGE_PROJECT", "MLPROJ_IMAGE_MADE_FROM"
 
 
 def home_folder() -> Path | None:
@@ -34,3 +37,8 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_path("mlproj", appauthor=False))
+
+
+def is_image_project(folder: Path) -> bool:
+    """Whether ``folder`` is the project of the image that this process runs in."""
+    return os.environ.get(PROJECT_VARIABLE) == str(folder)

@@ -119,7 +119,7 @@ def _recipe(
         _tell_of_what_is_not_in_it(docker, loaded, listener)
     wanted = [] if docker is not None else _environments(loaded, listener)
     _refuse_python(wanted, base)
-    own = own_wheels(base.target, cache, scratch, listener.progress)
+    own = own_wheels(base.target, {spec.kind for _, spec in wanted}, cache, scratch, listener.progress)
     source, environment = list(contents.entries), list[Entry]()
     if wanted:
         vendored = vendored_packages(wanted, snapshot.folder, [base.target], scratch / "vendored", listener.progress)
@@ -138,6 +138,7 @@ def _recipe(
         source=source,
         variables={} if docker is None else _variables(docker, listener),
         labels=_labels(loaded, snapshot, base),
+        made_from=_made_from(snapshot),
         platform=request.platform,
         cache=request.cache,
     )
@@ -237,19 +238,28 @@ def _variables(docker: Docker, listener: Listener) -> dict[str, str]:
 
 def _labels(loaded: CheckedManifest, snapshot: Snapshot, base: BaseImage) -> Mapping[str, str]:
     """The annotations of the OCI image specification (annotations.md), and what a project's image is known by."""
-    remote = snapshot.remote if snapshot.kind == "git" else None
-    if remote is not None and remote.startswith(("/", ".", "file:")):
-        remote = None
-    revision = None
-    if snapshot.commit is not None:
-        revision = snapshot.commit + ("-dirty" if snapshot.dirty else "")
     found = {
         "title": name_of(loaded, snapshot),
         "description": loaded.manifest.description,
         "version": version_of(snapshot.folder),
-        "source": remote,
-        "revision": revision,
+        "source": _public_remote(snapshot),
+        "revision": _revision(snapshot),
         "base.name": base.image.reference,
         "base.digest": base.image.digest,
     }
     return {f"org.opencontainers.image.{key}": value for key, value in found.items() if value}
+
+
+def _public_remote(snapshot: Snapshot) -> str | None:
+    """Where the project's repository is, unless that is a place on this machine."""
+    remote = snapshot.remote if snapshot.kind == "git" else None
+    return None if remote is not None and remote.startswith(("/", ".", "file:")) else remote
+
+
+def _revision(snapshot: Snapshot) -> str | None:
+    return None if snapshot.commit is None else snapshot.commit + ("-dirty" if snapshot.dirty else "")
+
+
+def _made_from(snapshot: Snapshot) -> str:
+    """What the records of the image's runs say of their source: ``https://…/wine.git@0a1b2c…-dirty``."""
+    return "@".join(each for each in (_public_remote(snapshot), _revision(snapshot)) if each)

@@ -17,6 +17,7 @@ from mlproj.environments.environment import Environment
 from mlproj.execution.masking import mask_bytes, mask_text
 from mlproj.execution.plan import Outcome
 from mlproj.files import write_atomically
+from mlproj.locations import MADE_FROM_VARIABLE, is_image_project
 from mlproj.parameters.values import is_url
 from mlproj.runs.experiments import DEFAULT_EXPERIMENT
 from mlproj.runs.metric_lines import masked_line
@@ -117,6 +118,7 @@ def _source(snapshot: Snapshot) -> SourceRecord:
         branch=snapshot.branch,
         revision=snapshot.revision,
         remote=snapshot.remote,
+        made_from=os.environ.get(MADE_FROM_VARIABLE) or None if is_image_project(snapshot.folder) else None,
         subdirectory=snapshot.subdirectory,
         dirty=snapshot.dirty if snapshot.commit or snapshot.kind == "git" else None,
         patch=PATCH_NAME if snapshot.patch else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from mlproj.api.projects import project_at
+from mlproj.locations import is_image_project
 from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.load import load_manifest
 from mlproj.manifest.models import Parameter
@@ -24,6 +25,7 @@ def entry_point_help(project: str, name: str | None, revision: str | None = None
     with project_at(project, revision) as folder:
         loaded = load_manifest(folder)
     formatter = click.HelpFormatter(max_width=110)
+    program, words = ("docker run", "IMAGE") if is_image_project(folder) else ("mlproj run", one_line(project))
     try:
         chosen, entry_point = choose_entry_point(loaded.manifest, loaded.path, name)
     except Exception:
@@ -31,9 +33,9 @@ def entry_point_help(project: str, name: str | None, revision: str | None = None
             raise
         chosen, entry_point = "", None
     if entry_point is None:
-        formatter.write_usage("mlproj run", f"{one_line(project)} -e ENTRY_POINT [-P NAME=VALUE]…")
+        formatter.write_usage(program, f"{words} -e ENTRY_POINT [-P NAME=VALUE]…")
     else:
-        formatter.write_usage("mlproj run", f"{one_line(project)} -e {chosen} [-P NAME=VALUE]… [-- WORD…]")
+        formatter.write_usage(program, f"{words} -e {chosen} [-P NAME=VALUE]… [-- WORD…]")
         if entry_point.description:
             formatter.write_paragraph()
             formatter.write_text(printable(entry_point.description))

@@ -150,6 +150,8 @@ def _source(record: Any) -> list[tuple[str, str]]:
         rows.append(("author", source.author))
     if source.remote:
         rows.append(("from", source.remote + (f"#{source.subdirectory}" if source.subdirectory else "")))
+    if source.made_from:
+        rows.append(("image of", source.made_from))
     if source.digest:
         rows.append(("digest", source.digest))
     if source.patch:

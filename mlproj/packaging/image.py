@@ -18,6 +18,7 @@ from mlproj.environments.images.engine import Engine, engine_errors_but_refusals
 from mlproj.environments.images.references import parse_reference
 from mlproj.environments.uv import ToolLog
 from mlproj.errors import EnvironmentBuildError, PackagingError, UsageError
+from mlproj.locations import MADE_FROM_VARIABLE, PROJECT_VARIABLE
 from mlproj.manifest.models import EnvironmentSpec
 from mlproj.packaging.base_image import BaseImage
 from mlproj.packaging.entries import FIXED_TIME, Entry, open_tar, write_entry
@@ -36,8 +37,8 @@ class ImageRecipe:
     """All that an image is made from.
 
     ``own`` are mlproj's wheels by name; ``environment`` is what decides the environments, with their packages;
-    ``source`` are the project's files. ``variables`` are set in it. ``kind`` is another one to run in than the
-    declared. Without the ``cache`` of the engine every step is done again.
+    ``source`` are the project's files, ``made_from`` says where those are from. ``variables`` are set in it. ``kind``
+    is another one to run in than the declared. Without the ``cache`` of the engine every step is done again.
     """
 
     reference: str
@@ -50,6 +51,7 @@ class ImageRecipe:
     source: Sequence[Entry]
     variables: Mapping[str, str]
     labels: Mapping[str, str]
+    made_from: str
     platform: str | None
     cache: bool = True
 
@@ -89,6 +91,7 @@ def dockerfile(recipe: ImageRecipe) -> str:
     lines += [f"USER {USER}:{USER}", variables]
     lines += [f"ENV {name}={_quoted(value)}" for name, value in sorted(recipe.variables.items())]
     lines += [f"COPY --chown={USER}:{USER} source/ {_parent(project)}", f"WORKDIR {project}"]
+    lines += [f"ENV {PROJECT_VARIABLE}={project}", f"ENV {MADE_FROM_VARIABLE}={_quoted(recipe.made_from)}"]
     command = [f"{OWN}/bin/mlproj", "run", project]
     command += [] if recipe.kind is None else ["--env-manager", recipe.kind]
     command += [] if recipe.entry_point is None else [f"--entry-point={recipe.entry_point}"]

@@ -6,12 +6,13 @@ import base64
 import hashlib
 import importlib.metadata
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from mlproj import version
 from mlproj.environments import lockfile
 from mlproj.environments.environment import Report
+from mlproj.environments.requirements import package_name
 from mlproj.environments.settings import uv_variables
 from mlproj.environments.uv import ToolLog, run_uv, tool_failure
 from mlproj.environments.vendored import UV_PLATFORMS, Target
@@ -20,18 +21,22 @@ from mlproj.errors import PackagingError
 from mlproj.manifest.models import Virtualenv
 
 OLDEST_PYTHON = (3, 10)
+# What builds conda environments, and nothing else: a third of what mlproj takes.
+_FOR_CONDA = frozenset(("conda-lock", "py-rattler"))
 _NAME = f"mlproj-{version.__version__}"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: mlproj\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def own_wheels(target: Target, cache: Path, scratch: Path, report: Report) -> dict[str, Path]:
-    """The wheels of mlproj and of what it needs on ``target``, by their names.
+def own_wheels(target: Target, kinds: Collection[str], cache: Path, scratch: Path, report: Report) -> dict[str, Path]:
+    """The wheels of mlproj and of what it needs on ``target`` for environments of these ``kinds``, by their names.
 
     The others are of the versions that are installed here, where those are for the Python of ``target`` too. Raises
     ``PackagingError`` and ``EnvironmentBuildError`` when they are not to be had.
     """
     own = write_own_wheel(scratch)
-    files = fetch_wheels(choose_wheels(_dependencies(target, cache, scratch), [target]), _credentials(), cache, report)
+    files = fetch_wheels(
+        choose_wheels(_dependencies(target, kinds, cache, scratch), [target]), _credentials(), cache, report
+    )
     return {own.name: own, **{PurePosixPath(name).name: path for name, path in files.items()}}
 
 
@@ -76,8 +81,10 @@ def _credentials() -> dict[str, str]:
     return index_credentials(uv_variables(Virtualenv(), offline=False))
 
 
-def _dependencies(target: Target, cache: Path, scratch: Path) -> lockfile.Document:
+def _dependencies(target: Target, kinds: Collection[str], cache: Path, scratch: Path) -> lockfile.Document:
     needed = [each for each in importlib.metadata.requires("mlproj") or () if "extra ==" not in each]
+    if "conda" not in kinds:
+        needed = [each for each in needed if package_name(each) not in _FOR_CONDA]
     installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
     installed.pop("mlproj", None)
     constraints = [f"{name}=={version}" for name, version in sorted(installed.items()) if name]

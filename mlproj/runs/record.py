@@ -41,6 +41,7 @@ class SourceRecord:
     branch: str | None = _said("Git branch", default=None)
     revision: str | None = _said("The branch, tag or commit that was asked for", default=None)
     remote: str | None = _said("URL of the git remote or of the archive, without credentials", default=None)
+    made_from: str | None = _said("Of a project in an image: the remote and the commit it was made from", default=None)
     subdirectory: str = _said("The project's folder within the repository", default="")
     dirty: bool | None = _said("Whether the working tree differed from the commit", default=None)
     author: str | None = _said("Author of the commit", default=None)

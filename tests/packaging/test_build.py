@@ -136,6 +136,7 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     assert (wrong.returncode, wrong.stderr) == (2, here.stderr)
     assert "parameter `alpha`" in wrong.stderr
     asked = docker_run(tag, "--help")
+    assert asked.stdout.startswith("Usage: docker run IMAGE -e main ")
     assert asked.returncode == 0
     assert "Strength  [float; at least 0; default: 0.5]" in asked.stdout
     assert docker_run(tag, "-e", "other").stdout == "pear 1.0\n"
@@ -154,6 +155,8 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     kept = docker_run(tag, options=("--volume", f"{volume}:/runs", "--env", "MLPROJ_HOME=/runs"))
     assert kept.returncode == 0, kept.stderr
     record = json.loads(mlproj("show", "@last", "--json", env={"MLPROJ_HOME": str(volume)}).stdout)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=wine, capture_output=True, text=True).stdout.strip()
+    assert record["source"]["made_from"] == f"https://x.example/wine.git@{commit}"
     assert record["environment"]["kind"] == "virtualenv"
     assert record["environment"]["packages"] == {"pear": "1.0"}
     assert "environment" not in kept.stderr  # built already: nothing is said of it
@@ -174,7 +177,6 @@ def test_an_image_checks_its_parameters_runs_and_records(engine: Engine, wine: P
     assert "hush" not in history
     assert "index" not in history
     labels = engine.client.inspect_image(tag)["Config"]["Labels"]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=wine, capture_output=True, text=True).stdout.strip()
     known = {key.removeprefix("org.opencontainers.image."): value for key, value in labels.items()}
     assert known["source"] == "https://x.example/wine.git"
     assert (known["revision"], known["title"], known["version"]) == (commit, "wine", "1.2")
