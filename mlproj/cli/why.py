@@ -30,11 +30,11 @@ def why(first: str, second: str, as_json: bool) -> int:
     from mlproj.reproduction.rules import Rules
     from mlproj.reproduction.verdict import judge, to_json
     from mlproj.runs.find import find
-    from mlproj.runs.store import shown_id
+    from mlproj.runs.store import files_of, shown_id
 
     store = open_store()
     one, other = find(store, first), find(store, second)
-    found = causes(one, other)
+    found = causes(one, other, (files_of(store, one.id).source, files_of(store, other.id).source))
     verdict = judge(store, one, other, Rules())
     reasons = likely_reasons(store, verdict, one, other)
     if as_json:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlproj.runs.record import RunRecord
+from mlproj.sources.digest import read_folder
 from mlproj.text import one_line
 
 _MOST_LISTED = 5
@@ -24,9 +26,15 @@ class Cause:
         return f"{self.of}: {self.told}"
 
 
-def causes(one: RunRecord, other: RunRecord) -> list[Cause]:
-    """What differs in what went into two runs: source, command, parameters, environment, inputs, machine, in order."""
-    return [cause for find in _FINDERS for cause in find(one, other)]
+def causes(one: RunRecord, other: RunRecord, kept: tuple[Path, Path] | None = None) -> list[Cause]:
+    """What differs in what went into two runs: source, command, parameters, environment, inputs, machine, in order.
+
+    ``kept`` are the folders that the source of each is kept in, if it is: files that differ are named.
+    """
+    source = [*_source(one, other)]
+    if kept is not None and one.source.kept and other.source.kept and one.source.digest != other.source.digest:
+        source += _source_files(*kept)
+    return [*source, *(cause for find in _FINDERS for cause in find(one, other))]
 
 
 def _source(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
@@ -42,6 +50,21 @@ def _source(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
     if first.left_out or second.left_out:
         names = ", ".join(one_line(each) for each in [*first.left_out, *second.left_out][:_MOST_LISTED])
         yield Cause("source", f"changes of which no digest is kept: {names}")
+
+
+def _source_files(first: Path, second: Path) -> Iterator[Cause]:
+    try:
+        before, after = ({each.name: each for each in read_folder(folder).files} for folder in (first, second))
+    except OSError:
+        return
+    names = sorted(name for name in {**before, **after} if before.get(name) != after.get(name))
+    told = [
+        f"{one_line(name)} {'added' if name not in before else 'removed' if name not in after else 'changed'}"
+        for name in names[:_MOST_LISTED]
+    ]
+    more = [f"and {len(names) - _MOST_LISTED} more"] if len(names) > _MOST_LISTED else []
+    if told:
+        yield Cause("source", ", ".join([*told, *more]))
 
 
 def _command(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
@@ -102,7 +125,6 @@ def _system(platform: str) -> str:
 
 
 _FINDERS: tuple[Callable[[RunRecord, RunRecord], Iterator[Cause]], ...] = (
-    _source,
     _command,
     _parameters,
     _environment,

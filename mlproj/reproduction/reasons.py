@@ -26,7 +26,8 @@ def likely_reasons(store: Store, verdict: Verdict, recorded: RunRecord, again: R
     """Why a verdict is not ``identical``, the likeliest first. Raises StoreError."""
     if not verdict.differences:
         return []
-    found = [*_endings(recorded, again), *(str(cause) for cause in causes(recorded, again))]
+    kept = (files_of(store, recorded.id).source, files_of(store, again.id).source)
+    found = [*_endings(recorded, again), *(str(cause) for cause in causes(recorded, again, kept))]
     dated = sorted(_dated(store, recorded, again))
     if dated:
         told = ", ".join(one_line(each) for each in dated[:3]) + (", …" if len(dated) > 3 else "")

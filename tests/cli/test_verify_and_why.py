@@ -29,7 +29,7 @@ class TestVerify:
         cli("run", wine, "-q")
         done = cli("verify", "@last")
         assert done.status == 0
-        assert "1 file: as recorded" in done.out
+        assert "3 files: as recorded" in done.out
         assert cli("verify", "--all").status == 0
 
     @pytest.mark.parametrize("what", ["changed", "missing", "not recorded", "no regular file"])
@@ -49,7 +49,7 @@ class TestVerify:
         assert done.status == 1
         name = "more.txt" if what == "not recorded" else "w.txt"
         damage = {"path": f"artifacts/model/{name}", "what": what}
-        assert done.json == [{"run": run, "files": 1, "damages": [damage], "not_brought": []}]
+        assert done.json == [{"run": run, "files": 3, "damages": [damage], "not_brought": []}]
         assert f"artifacts/model/{name}: {what}" in cli("verify", "--all").out
 
     def test_a_run_that_goes_on_is_said_not_to_be_looked_at(self, mlproj: Any, project: Any) -> None:
@@ -75,6 +75,15 @@ class TestWhy:
         told = cli("why", "@last~1", "@last", "--json").json
         assert told["causes"] == [{"of": "parameters", "told": "alpha 0.5 → 0.7"}]
         assert told["verdict"] == "different"
+
+    def test_files_of_a_folder_that_changed_are_named(self, cli: Any, wine: Path) -> None:
+        cli("run", wine, "-q")
+        (wine / "notes.txt").write_text("new")
+        cli("run", wine, "-q")
+        causes = cli("why", "@last~1", "@last", "--json").json["causes"]
+        assert [each["of"] for each in causes] == ["source", "source"]
+        assert causes[0]["told"].startswith("content ")
+        assert causes[1]["told"] == "notes.txt added"
 
     def test_runs_that_came_out_the_same(self, cli: Any, wine: Path) -> None:
         cli("run", wine, "-q")
