@@ -197,6 +197,22 @@ def test_only_the_layer_of_the_source_changes_with_the_source(engine: Engine, wi
     assert docker_run(tag, "-e", "other").stdout == "pear 1.0\n"
 
 
+def test_the_slim_image_of_its_python_is_built_on_where_none_is_named(
+    engine: Engine, wine: Path, tag: str, stand_in: Callable[[str, str], None]
+) -> None:
+    version = inside(PYTHON_IMAGE, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+    stand_in(PYTHON_IMAGE, f"python:{version}-slim")
+    manifest = (wine / "mlproj.yaml").read_text()
+    manifest = manifest.replace("{dependencies: [pear]}", f"{{dependencies: [pear], python: '{version}'}}")
+    (wine / "mlproj.yaml").write_text(manifest)
+
+    build(wine, "-t", tag, "--platform", f"linux/{engine.client.version()['Arch']}", base=None)
+
+    assert docker_run(tag, "-e", "other").stdout == "pear 1.0\n"
+    labels = engine.client.inspect_image(tag)["Config"]["Labels"]
+    assert labels["org.opencontainers.image.base.name"] == f"python:{version}-slim"
+
+
 def test_a_docker_environment_is_what_is_built_on(engine: Engine, wine: Path, tag: str) -> None:
     docker = f"{{docker: {{image: '{PYTHON_IMAGE}', environment: [[GREETING, 'a \"$b\"'], [API_TOKEN, hush]], user: '4242'}}}}"
     (wine / "mlproj.yaml").write_text(
