@@ -75,6 +75,15 @@ def with_python(spec: EnvironmentSpec, version: str | None) -> EnvironmentSpec:
     return EnvironmentSpec(virtualenv=replace(spec.virtualenv, python=version, nearest_python=True))
 
 
+def cut_off(spec: EnvironmentSpec) -> EnvironmentSpec:
+    """``spec`` for a hermetic run: a container's network is one from which nothing but this machine is reached."""
+    if spec.docker is None or spec.docker.network == "none":
+        return spec
+    from mlproj.environments.images.cut_off import NETWORK
+
+    return replace(spec, docker=replace(spec.docker, network=NETWORK, ports=[]))
+
+
 def _strict(virtualenv: Virtualenv, request: RunRequest) -> Virtualenv:
     return replace(virtualenv, nearest_python=False) if request.python_strict else virtualenv
 

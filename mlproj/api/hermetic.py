@@ -39,14 +39,14 @@ class Seal:
 
 
 def open_seal(in_container: bool) -> Seal:
-    """Begin what a hermetic run needs. Raises OSError."""
+    """Begin what a hermetic run needs; a container is a sandbox of its own. Raises OSError."""
     from mlproj.execution.sandbox import why_not
 
     held = ExitStack()
     scratch = held.enter_context(scratch_folder(cache_folder()))
     for name in ("home", "tmp"):
         (scratch / name).mkdir()
-    return Seal(scratch, "it runs in a container" if in_container else why_not(), held)
+    return Seal(scratch, None if in_container else why_not(), held)
 
 
 def notice_of(seal: Seal) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlproj import environments
 from mlproj.api.checked import CheckedManifest, manifest_folder, manifest_to_run
-from mlproj.api.environment_choice import choose_environment, with_python
+from mlproj.api.environment_choice import choose_environment, cut_off, with_python
 from mlproj.api.projects import abandon
 from mlproj.api.request import Listener, RunRequest, check_labels
 from mlproj.environments.environment import Policy
@@ -129,6 +129,9 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     of_the_caller = snapshot.tree is None or (request.again is not None and request.again.trusted)
     policy = replace(request.policy, allowed_mounts=None if of_the_caller else fetched_mounts)
     reproducibility = loaded.manifest.reproducibility_of(entry_point)
+    hermetic = reproducibility.hermetic or False if request.hermetic is None else request.hermetic
+    spec = with_python(environment.spec, request.again.python if request.again is not None else None)
+    spec = cut_off(spec) if hermetic else spec
     of_this_entry_point = [text for about, text in loaded.warnings if about in (name, None)]
     timeout = request.timeout_s if request.timeout_s is not None else _seconds(entry_point.timeout)
     return Resolved(
@@ -138,7 +141,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         entry_point,
         config,
         command,
-        with_python(environment.spec, request.again.python if request.again is not None else None),
+        spec,
         environment.name,
         policy,
         needed,
@@ -149,7 +152,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         files_named,
         values_again,
         reproducibility,
-        reproducibility.hermetic or False if request.hermetic is None else request.hermetic,
+        hermetic,
     )
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from mlproj.environments.images.engine import Engine
 from mlproj.execution.sandbox import why_not
+from tests.docker_engine import PYTHON_IMAGE
 
 LOOK = """\
 import json, os, socket
@@ -158,3 +160,50 @@ def test_the_loaders_variables_act_inside_alone(
     complaints = [line for line in done.stderr.splitlines() if "library.so" in line]
     # The one who opens the door for MLflow's clients, and the command: not bubblewrap.
     assert len(complaints) == 2, complaints
+
+
+CUT_OFF = """\
+import json, os, socket, urllib.request
+seen = {"variables": dict(os.environ), "reached": []}
+for place in os.environ["PLACES"].split():
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+        seen["reached"].append(place)
+    except OSError:
+        pass
+address = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/log-metric"
+point = {"run_id": os.environ["MLFLOW_RUN_ID"], "key": "rmse", "value": 0.5, "timestamp": 1}
+urllib.request.urlopen(urllib.request.Request(address, json.dumps(point).encode(), {"Content-Type": "application/json"}))
+print(json.dumps(seen))
+"""
+
+
+def test_a_hermetic_container_reaches_no_network_and_still_joins_its_run(
+    mlproj: Any, project: Any, engine: Engine
+) -> None:
+    other = engine.client.create_container(
+        PYTHON_IMAGE, ["python3", "-m", "http.server", "8000"], labels={"mlproj-test": "hermetic"}
+    )
+    try:
+        engine.client.start(other)
+        beside = engine.client.inspect_container(other)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        text = f"""
+            environment: {{docker: {{image: '{PYTHON_IMAGE}', network: bridge}}}}
+            entry_points:
+              main:
+                command: [python3, look.py]
+                environment_variables: {{PLACES: "{beside}:8000"}}
+            """
+        folder = project(text, {"look.py": CUT_OFF})
+        open_ = mlproj("run", folder)
+        assert open_.returncode == 0, open_.stderr
+        assert json.loads(open_.stdout)["reached"] == [f"{beside}:8000"]
+        done = mlproj("run", folder, "--hermetic")
+    finally:
+        engine.client.remove_container(other, force=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["reached"] == []
+    assert "hermetic:" not in done.stderr
+    assert json.loads(mlproj("show", "@last", "--json").stdout)["metrics"] == {"rmse": 0.5}
+    assert not [each for each in engine.client.containers(all=True) if "mlproj-cut-off" in str(each["NetworkSettings"])]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.environments.environment import Container, Policy, Reach, Report, Volume
+from mlproj.environments.images import cut_off
 from mlproj.environments.images.addresses import named_address, usual_addresses
 from mlproj.environments.images.engine import Engine, host_address, is_rootless
 from mlproj.environments.images.lockfile import LOCK_NAME
@@ -53,7 +54,8 @@ def container_of(
             f"the Docker engine is on another machine, which has no `{one_line(outside[0])}` to mount",
             hint="declare a named volume (`data:/data`), or have the data in the project, which is copied there",
         )
-    user, reach = _user(wanted, engine), _reach(wanted, engine) if shares_folders else None
+    user, reach = _user(wanted, engine), _reach(wanted, engine)
+    reach = reach if shares_folders else None
     named = [volume for volume in volumes if not volume.source.startswith("/")]
     for volume in new_volumes(engine, named):
         report(f"a new volume of the engine: {one_line(volume.source)}")
@@ -81,6 +83,9 @@ def container_of(
 def _reach(wanted: Docker, engine: Engine) -> Reach | None:
     if wanted.network == "host":
         return Reach(_LOOPBACK, _LOOPBACK)
+    if wanted.network == cut_off.NETWORK:
+        address = cut_off.address_in_cut_off_network(engine)
+        return None if address is None else Reach(address, address)
     if wanted.network == "none" or (wanted.network or "").startswith("container:"):
         return None
     address = host_address(engine)
@@ -215,7 +220,7 @@ def _asked_for(wanted: Docker, volumes: Sequence[Volume], folder: Path) -> Itera
         yield _Asked("this machine's network (`network: host`)", "network=host")
     elif wanted.network is not None and wanted.network.startswith("container:"):
         yield _Asked(f"the network of another container (`network: {wanted.network}`)", f"network={wanted.network}")
-    elif wanted.network not in (None, "none", "bridge", "default"):
+    elif wanted.network not in (None, "none", "bridge", "default", cut_off.NETWORK):
         yield _Asked(f"a network that others are in (`network: {wanted.network}`)", f"network={wanted.network}")
     if wanted.pid is not None:
         yield _Asked("this machine's processes (`pid: host`)", f"pid={wanted.pid}")
