@@ -159,11 +159,12 @@ def test_only_what_is_missing_is_sent(trained: list[str], cli: Any, bucket: Any)
 
 
 def test_a_source_that_is_gone_stays_on_the_remote(
-    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path
+    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path
 ) -> None:
     remote = tmp_path / "remote"
     cli("push", remote, "better")
     (wine / "train.py").write_text("# another\n")
+    shutil.rmtree(own_home / "runs" / trained[1] / "source")
     cli("tag", "better", "stage=final")
     assert "without its source" in cli("push", remote, "better").err
     home = elsewhere()
