@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mlproj import environments
 from mlproj.api.checked import CheckedManifest, manifest_folder, manifest_to_run
@@ -110,7 +111,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     environment = choose_environment(loaded, entry_point, request)
     config = resolve(entry_point, request.given, _surroundings(folder, listener, request))
     values_again = dict(_values_again(entry_point, config, folder))
-    files_named = dict(_files_named(entry_point, config, values_again))
+    files_named = dict(_files_named(entry_point, config, values_again, folder))
     needed: dict[str, str] = {}
     if environment.spec.docker is not None:
         config, needed = relocate(entry_point, config, folder, environment.spec.docker.project_at)
@@ -119,12 +120,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     except UsageError as error:
         place = f"{one_line(loaded.path)}: entry point `{one_line(name)}`"
         raise UsageError(f"{place}: {error.message}", hint=error.hint) from None
-    made_here = [each.path for each in entry_point.outputs.values()]
-    written = [Path(os.path.abspath(each)) for each in request.reports]  # noqa: PTH100  a symlink keeps its name
-    kept = (request.store or store_folder(), cache_folder(), *written)
-    own = [each for each in kept if each.is_relative_to(folder)]
-    made_here += [each.relative_to(folder).as_posix() for each in own]
-    snapshot = fetched or take_snapshot(request.project, made_here)
+    snapshot = fetched or take_snapshot(request.project, made_by_runs(request, entry_point, folder))
     fetched_mounts = (*request.allowed_mounts, *environment.allowed_mounts)
     of_the_caller = snapshot.tree is None or (request.again is not None and request.again.trusted)
     policy = replace(request.policy, allowed_mounts=None if of_the_caller else fetched_mounts)
@@ -156,13 +152,33 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     )
 
 
-def _files_named(entry_point: EntryPoint, config: Config, recorded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def made_by_runs(request: RunRequest, entry_point: EntryPoint, folder: Path) -> list[str]:
+    """What in a project runs make, and mlproj with them: it is no part of the source."""
+    written = [Path(os.path.abspath(each)) for each in request.reports]  # noqa: PTH100  a symlink keeps its name
+    own = (request.store or store_folder(), cache_folder(), *written)
+    inside = [each.relative_to(folder).as_posix() for each in own if each.is_relative_to(folder)]
+    return [*(each.path for each in entry_point.outputs.values()), *inside]
+
+
+def _files_named(
+    entry_point: EntryPoint, config: Config, recorded: Mapping[str, Any], folder: Path
+) -> Iterator[tuple[str, str]]:
     for name, parameter in entry_point.parameters.items():
-        base = entry_point.base_type(parameter)
-        if base != "path" or not recorded.get(name):
+        if entry_point.base_type(parameter) not in ("path", "uri") or not recorded.get(name):
             continue
         values, shown = (each if isinstance(each, list) else [each] for each in (config.values[name], recorded[name]))
-        yield from zip(shown, values)
+        for item, place in zip(shown, values):
+            if entry_point.base_type(parameter) == "path":
+                yield item, place
+            elif (path := _file_of_uri(str(place), folder)) is not None:
+                yield item, path
+
+
+def _file_of_uri(uri: str, folder: Path) -> str | None:
+    """The file or folder of this machine that a URI is of, if it is one that is there."""
+    if uri.startswith("file://"):
+        return unquote(urlsplit(uri).path)
+    return None if is_url(uri) or not (folder / uri).exists() else str(folder / uri)
 
 
 def _values_again(entry_point: EntryPoint, config: Config, folder: Path) -> Iterator[tuple[str, Any]]:

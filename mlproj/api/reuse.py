@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlproj import environments
 from mlproj.api import recording
+from mlproj.api.decisive import decisive, undecided, with_decisive
 from mlproj.api.hermetic import Seal, hermetic_variables
 from mlproj.api.inputs import inputs_of, without_digest
+from mlproj.api.put_back import declared_files, put_back
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved
 from mlproj.api.stores import open_settled_store
 from mlproj.api.variables import command_variables, deciding, with_defaults
-from mlproj.errors import MlprojError
-from mlproj.files import copy_file, sha256_of_file
+from mlproj.files import sha256_of_file
 from mlproj.locations import store_folder
 from mlproj.reproduction.causes import causes
-from mlproj.runs.record import FileRecord, RunRecord
+from mlproj.runs.record import RunRecord
 from mlproj.runs.result_key import newest_finished, result_key, runs_of_result
 from mlproj.runs.store import Store, files_of, load
 from mlproj.sources.git.working_tree import CommitFacts
@@ -43,7 +44,9 @@ def find_reusable(request: RunRequest, resolved: Resolved, facts: CommitFacts, l
     Raises as preparing an environment does, and ``MlprojError`` for an output that cannot be put back.
     """
     store = open_settled_store(request.store or store_folder(), listener.notice)
-    draft = _draft(request, resolved, facts, listener)
+    draft, reason = _draft(request, resolved, facts, listener)
+    if reason is not None:
+        return Reuse(None, reason)
     if unknown := without_digest(resolved, draft.inputs):
         return Reuse(None, f"no digest is kept of {one_line(unknown[0])}, which a parameter names: `inputs` would")
     if draft.request is not None and (draft.request.secrets or draft.request.masked):
@@ -53,12 +56,14 @@ def find_reusable(request: RunRequest, resolved: Resolved, facts: CommitFacts, l
         return Reuse(None, "not all that decides its result has a digest")
     for run_id in runs_of_result(store, key):
         record = load(store, run_id)
-        if record.imported is not None:
-            continue  # what somebody else says that it was made of is not checked by anything
+        if record.imported is not None or record.reproduction is not None:
+            # What somebody else says that it was made of is checked by nothing; and a reproduction may have differed.
+            continue
         if (damaged := _damaged(store, record)) is not None:
             listener.notice(f"run {record.id[:12]} is not reused: its output {one_line(damaged)} is not whole")
             continue
-        _put_back(store, record, resolved.loaded.folder)
+        if others := put_back(store, record, resolved):
+            listener.notice(f"left as they are, though run {record.id[:12]} has none of them: {others}")
         return Reuse(record)
     newest = newest_finished(store, draft.project, draft.entry_point)
     if newest is None:
@@ -68,8 +73,10 @@ def find_reusable(request: RunRequest, resolved: Resolved, facts: CommitFacts, l
     return Reuse(None, f"run {newest[:12]} is of another source, environment or values{told}")
 
 
-def _draft(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener) -> RunRecord:
-    """The record that the run would have when its command starts."""
+def _draft(
+    request: RunRequest, resolved: Resolved, facts: CommitFacts, listener: Listener
+) -> tuple[RunRecord, str | None]:
+    """The record that the run would have when its command starts, and why no run can stand for it, if none can."""
     record = recording.first_record("0" * 32, request, resolved, None, facts)
     environment = environments.prepare(
         resolved.environment, resolved.environment_name, resolved.loaded.folder, resolved.policy, listener.progress
@@ -80,20 +87,18 @@ def _draft(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener
         if resolved.hermetic and caller:
             caller = hermetic_variables(caller, resolved, Seal(Path(), None, ExitStack()))
         variables = with_defaults(command_variables(caller, environment, resolved), facts.committed_at)
+        reason = next(undecided(resolved, environment, caller), None)
+        record = with_decisive(record, decisive(resolved, environment, caller))
     finally:
         if environment.held is not None:
             environment.held.release()
     record = replace(recording.with_environment(record, environment), inputs=inputs)
-    return recording.masked(replace(record, variables=deciding(variables, resolved)), resolved.secrets)
-
-
-def _declared(record: RunRecord) -> list[FileRecord]:
-    return [file for output in record.outputs if output.name for file in output.files]
+    return recording.masked(replace(record, variables=deciding(variables, resolved)), resolved.secrets), reason
 
 
 def _damaged(store: Store, record: RunRecord) -> str | None:
     folder = files_of(store, record.id).artifacts
-    for file in _declared(record):
+    for file in declared_files(record):
         try:
             whole = sha256_of_file(folder / file.path) == file.sha256
         except OSError:
@@ -101,26 +106,3 @@ def _damaged(store: Store, record: RunRecord) -> str | None:
         if not whole:
             return file.path
     return None
-
-
-def _put_back(store: Store, record: RunRecord, project: Path) -> None:
-    """Copy the declared outputs to where the run had written them. What is there already as it should be stays."""
-    folder = files_of(store, record.id).artifacts
-    top = Path(os.path.realpath(project))
-    for file in _declared(record):
-        target = project / file.path
-        if not Path(os.path.realpath(target.parent)).is_relative_to(top):
-            raise MlprojError(f"the output {one_line(file.path)} would be put outside of the project")
-        with suppress(OSError):
-            if not target.is_symlink() and sha256_of_file(target) == file.sha256:
-                continue
-        scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy_file(folder / file.path, scratch)
-            scratch.replace(target)
-        except OSError as error:
-            scratch.unlink(missing_ok=True)
-            raise MlprojError(
-                f"the output {one_line(file.path)} cannot be put back: {one_line(error.strerror or error)}"
-            ) from None

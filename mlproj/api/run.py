@@ -14,9 +14,11 @@ from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.beginning import KeptSource, begin_run, facts_of, keep_source, reused
+from mlproj.api.decisive import decisive, with_decisive
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.inputs import inputs_of
 from mlproj.api.interruption import Interrupted, interruptible
+from mlproj.api.meanwhile import look_again
 from mlproj.api.output_metrics import OutputReading
 from mlproj.api.outputs import keep_outputs, outputs_before
 from mlproj.api.projects import release
@@ -144,6 +146,7 @@ class _Walk:
             self.before = outputs_before(self.resolved, self.live)
             self._open_tracking(environment)
             plan = self._plan(environment, standby)
+            self._note_decisive(environment)
             self._save()
             self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
             waiting = None
@@ -207,6 +210,10 @@ class _Walk:
 
     def _note_inputs(self) -> None:
         self.record = replace(self.record, inputs=inputs_of(self.resolved))
+
+    def _note_decisive(self, environment: Environment) -> None:
+        caller = self._caller({} if environment.container is not None else os.environ)
+        self.record = with_decisive(self.record, decisive(self.resolved, environment, caller))
 
     def _seal(self, environment: Environment) -> None:
         if not self.resolved.hermetic:
@@ -301,6 +308,7 @@ class _Walk:
         return complete
 
     def _save(self) -> None:
+        """Write down all that is known before the command starts; from here on the run has its key."""
         self.record = replace(self.record, result_key=result_key(self.record))
         self.record = recording.masked(self.record, self.resolved.secrets)
         save(self.live, self.record)
@@ -341,6 +349,8 @@ class _Walk:
     def _with_outputs(self, outcome: Outcome) -> Outcome:
         """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
         problems: list[str] = []
+        if outcome.status == "finished":
+            self._look_again()
         try:
             kept = keep_outputs(self.resolved, self.live, self.before)
             self.record = replace(self.record, outputs=kept.outputs, notices=[*self.record.notices, *kept.notes])
@@ -355,6 +365,16 @@ class _Walk:
         if problems and outcome.status == "finished":
             return replace(outcome, status="failed", exit_status=1, reason="; ".join(problems))
         return outcome
+
+    def _look_again(self) -> None:
+        """A run of which anything changed meanwhile is of neither what was nor what is: it stands for no other."""
+        meanwhile = look_again(self.request, self.resolved, self.record.inputs)
+        if meanwhile.same:
+            return
+        source = replace(self.record.source, changed=list(meanwhile.changed))
+        self.record = replace(self.record, source=source, result_key=None)
+        if meanwhile.changed and self.request.reuse:
+            self.listener.notice(f"changed while it ran: {', '.join(map(one_line, meanwhile.changed[:3]))}")
 
     def _close(self, outcome: Outcome) -> RunRecord:
         """Write the final record and let go of the run."""

@@ -104,6 +104,14 @@ def _inputs(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
             yield Cause("inputs", f"{one_line(path)}: {told}")
 
 
+def _else(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
+    first, second = (record.request.decided_by if record.request else {} for record in (one, other))
+    for name in {**first, **second} if first and second else ():
+        if first.get(name) != second.get(name) and name not in one.variables:
+            told = "not there before" if name not in first else "not there" if name not in second else "another one"
+            yield Cause(one_line(name), told)
+
+
 def _machine(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
     first, second = one.machine, other.machine
     for what, name in (("cpu", "CPU"), ("cpu_count", "CPUs"), ("gpu_driver", "GPU driver")):
@@ -129,6 +137,7 @@ _FINDERS: tuple[Callable[[RunRecord, RunRecord], Iterator[Cause]], ...] = (
     _parameters,
     _environment,
     _inputs,
+    _else,
     _variables,
     _machine,
 )

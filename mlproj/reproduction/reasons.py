@@ -28,6 +28,9 @@ def likely_reasons(store: Store, verdict: Verdict, recorded: RunRecord, again: R
         return []
     kept = (files_of(store, recorded.id).source, files_of(store, again.id).source)
     found = [*_endings(recorded, again), *(str(cause) for cause in causes(recorded, again, kept))]
+    if recorded.source.changed:
+        names = ", ".join(one_line(each) for each in recorded.source.changed[:3])
+        found.insert(0, f"its files changed while the recorded run ran: {names}")
     dated = sorted(_dated(store, recorded, again))
     if dated:
         told = ", ".join(one_line(each) for each in dated[:3]) + (", …" if len(dated) > 3 else "")

@@ -47,6 +47,7 @@ class SourceRecord:
     author: str | None = _said("Author of the commit", default=None)
     patch: str | None = _said("File in the run's folder with the changes since the commit", default=None)
     patch_sha256: str | None = _said("SHA-256 of the patch", default=None)
+    changed: list[str] = _said("Files of it, and inputs, that changed while the run ran", default_factory=list)
     kept: bool = _said("Whether the folder's files are kept in the run's folder, in `source`", default=False)
     left_out: list[str] = _said("Files too large for the patch, and submodules with changes", default_factory=list)
     notes: list[str] = _said("What was unusual about the source", default_factory=list)
@@ -93,6 +94,10 @@ class RequestRecord:
         default=None,
     )
     hermetic: bool = _said("Whether it was cut off from what it does not declare", default=False)
+    decided_by: dict[str, str] = _said(
+        "What else decides the result, by name: digests of the manifest and of other entry points' outputs, programs",
+        default_factory=dict,
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from mlproj.runs.database import explained
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store
 
-_VERSION = 1
+_VERSION = 2
 
 
 def result_key(record: RunRecord) -> str | None:
@@ -33,6 +33,7 @@ def result_key(record: RunRecord) -> str | None:
         [record.entry_point, asked.parameters, asked.secrets, asked.arguments, asked.docker_arguments, asked.hermetic],
         [environment.kind, environment.key, environment.lock_sha256],
         variables,
+        asked.decided_by,
         [[each.path, each.sha256] for each in record.inputs],
     ]
     text = json.dumps(decisive, sort_keys=True, default=str)

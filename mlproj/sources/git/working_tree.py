@@ -95,10 +95,13 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
     subdirectory = _subdirectory(folder)
     dirty = bool(changed or untracked)
     notes: tuple[str, ...] = () if commit else ("the repository has no commit yet",)
-    inner = _changes_below(folder)
+    inner, outer = _changes_below(folder), _changes_beside(folder, call) if commit and subdirectory else ()
     notes += tuple(f"the changes in the submodule `{one_line(name)}` are not recorded" for name in inner)
+    if outer:
+        more = f" and {len(outer) - 1} more" if len(outer) > 1 else ""
+        notes += (f"changes outside of the project's folder are not recorded: {one_line(outer[0])}{more}",)
     snapshot = Snapshot(
-        folder, "git", commit, branch, settings.remote, subdirectory, dirty, left_out=inner, notes=notes
+        folder, "git", commit, branch, settings.remote, subdirectory, dirty, left_out=(*inner, *outer), notes=notes
     )
     if not dirty:
         return snapshot
@@ -141,6 +144,23 @@ def _changes_below(folder: Path) -> tuple[str, ...]:
     """The submodules with changes; a repository without any costs one look for a file."""
     top = repository_above(folder)
     return tuple(changed_submodules(folder)) if top is not None and (top / ".gitmodules").is_file() else ()
+
+
+def _changes_beside(folder: Path, call: Sequence[str]) -> tuple[str, ...]:
+    """The tracked files of the repository that have changes and are not in ``folder``, one of its subdirectories."""
+    asked = ["status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=all", "--no-renames"]
+    status = _git(folder, [*call, *asked, "--", ":(top)", ":(exclude)."]).decode("utf-8", "surrogateescape")
+    return tuple(f"/{entry[3:]}" for entry in status.split("\0") if entry)
+
+
+def unwatched_files(folder: Path) -> list[str]:
+    """The tracked files that are there and whose changes git was told not to see (``git update-index``).
+
+    Raises ``GitRefusal``.
+    """
+    listed = _git(folder, [*_SAFE, "ls-files", "-z", "-v", "--", "."]).decode("utf-8", "surrogateescape")
+    entries = [entry for entry in listed.split("\0") if entry[:1].islower() or entry[:1] == "S"]
+    return [entry[2:] for entry in entries if os.path.lexists(folder / entry[2:])]
 
 
 def changed_submodules(folder: Path) -> list[str]:

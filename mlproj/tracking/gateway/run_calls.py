@@ -66,7 +66,7 @@ def create(session: Session, call: Call) -> Answer:
             user=call.text("user_id", default=own.user or ""),
             started_at=time_text(started_ms / 1000) if started_ms > 0 else now_text(),
             # Its patch, its source and its lock are files of the run that it is a child of.
-            source=replace(own.source, patch=None, kept=False),
+            source=replace(own.source, patch=None, kept=False, changed=[]),
             environment=replace(own.environment, lock=None),
             command=CommandRecord(cwd=own.command.cwd),
             resources=Resources(),

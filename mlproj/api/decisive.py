@@ -1,0 +1,144 @@
+"""What decides a run's result beside source, environment, values and inputs: by its digest, or why it has none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mlproj.api.resolution import Resolved
+from mlproj.environments.environment import Environment
+from mlproj.files import sha256_of_file
+from mlproj.locations import cache_folder
+from mlproj.runs.inputs import digest_of_input
+from mlproj.runs.record import RunRecord
+from mlproj.text import one_line
+
+_EPOCH = "SOURCE_DATE_EPOCH"
+_IMPORTS = "PYTHONPATH"
+_LISTED = 3
+
+
+def decisive(resolved: Resolved, environment: Environment, caller: Mapping[str, str]) -> dict[str, str]:
+    """What else decides, by name, for the run's record and its key.
+
+    ``caller`` are the variables that the command has from whoever starts it. Raises OSError.
+    """
+    # The manifest may be ignored by git, and what is in it besides is in no other part of the key.
+    found = {"manifest": sha256_of_file(resolved.loaded.path)}
+    if _EPOCH in caller and _EPOCH not in resolved.entry_point.environment_variables:
+        found[_EPOCH] = caller[_EPOCH]
+    if environment.kind == "system":
+        found["PATH"] = caller.get("PATH", "")
+        found |= dict(_programs(resolved, caller))
+    if value := _imports_of_caller(resolved, caller):
+        found[_IMPORTS] = value
+    return found | dict(_outputs_of_others(resolved))
+
+
+def with_decisive(record: RunRecord, found: Mapping[str, str]) -> RunRecord:
+    """The record with what else decides."""
+    asked = record.request
+    return record if asked is None else replace(record, request=replace(asked, decided_by=dict(sorted(found.items()))))
+
+
+def _programs(resolved: Resolved, caller: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The file that the command's first word stands for, told apart by size and time."""
+    name = resolved.command.argv[0]
+    place = shutil.which(name, path=caller.get("PATH")) if "/" not in name else None
+    if place is not None:
+        real = Path(os.path.realpath(place))
+        status = real.stat()
+        yield f"program {name}", f"{real} {status.st_size} {status.st_mtime_ns}"
+
+
+def _outputs_of_others(resolved: Resolved) -> Iterator[tuple[str, str]]:
+    """What other entry points have left: git ignores it mostly, and a command may read it.
+
+    One that declares ``inputs`` is taken at its word.
+    """
+    own = {each.path for each in resolved.entry_point.outputs.values()}
+    if resolved.entry_point.inputs:
+        return
+    for name, entry_point in resolved.loaded.manifest.entry_points.items():
+        for output in entry_point.outputs.values():
+            if output.path in own:
+                continue
+            own.add(output.path)
+            digest = digest_of_input(output.path, resolved.loaded.folder, cache_folder())
+            if digest is not None:
+                yield f"{output.path}, an output of {name}", digest
+
+
+def _imports_of_caller(resolved: Resolved, caller: Mapping[str, str]) -> str:
+    return "" if _IMPORTS in resolved.entry_point.environment_variables else caller.get(_IMPORTS, "")
+
+
+def undecided(resolved: Resolved, environment: Environment, caller: Mapping[str, str]) -> Iterator[str]:
+    """What may decide and has no digest, each in words: a run with any of it stands for no other. Raises OSError."""
+    snapshot = resolved.snapshot
+    if snapshot.left_out:
+        yield f"its source has changes of which no digest is kept: {_some(snapshot.left_out)}"
+    if links := sorted(_links_outside(resolved)):
+        yield f"links in the project lead outside of it: {_some(links)} (`inputs` would have a digest)"
+    if snapshot.kind == "git" and snapshot.tree is None:
+        from mlproj.sources.git.working_tree import GitRefusal, unwatched_files
+
+        try:
+            unwatched = unwatched_files(snapshot.folder)
+        except GitRefusal:
+            unwatched = []
+        if unwatched:
+            yield f"git is told (`git update-index`) to look away from changes: {_some(unwatched)}"
+    imports = _imports_of_caller(resolved, caller).split(os.pathsep)
+    if outside := [each for each in imports if each and not _is_inside(Path(each), resolved)]:
+        yield f"${_IMPORTS} leads outside of the project: {_some(outside)}"
+    yield from _undecided_of_environment(resolved, environment)
+
+
+def _undecided_of_environment(resolved: Resolved, environment: Environment) -> Iterator[str]:
+    docker = resolved.environment.docker
+    if docker is not None:
+        from mlproj.environments.images.container import read_volume
+
+        volumes = [read_volume(each, resolved.loaded.folder) for each in docker.volumes]
+        if outside := [each.source for each in volumes if not _is_inside(Path(each.source), resolved)]:
+            yield f"its container has folders or volumes that are no part of the project: {_some(outside)}"
+        known = (*resolved.entry_point.environment_variables, *resolved.reproducibility.variables)
+        taken = [each for each in docker.environment if isinstance(each, str) and each not in known]
+        if taken:
+            told = "under `reproducibility: {variables: […]}` they would be recorded"
+            yield f"its container has variables of the caller's: {_some(taken)} ({told})"
+    if environment.kind == "virtualenv" and environment.lock_text is not None:
+        from mlproj.environments.lockfile import local_places, parse_lock
+
+        folder, places = resolved.loaded.folder, local_places(parse_lock(environment.lock_text))
+        if outside := [
+            each for each, editable in places.items() if editable and not _is_inside(folder / each, resolved)
+        ]:
+            yield f"packages are installed as they are in folders outside of the project: {_some(outside)}"
+
+
+def _links_outside(resolved: Resolved) -> Iterator[str]:
+    from mlproj.sources.digest import source_files
+
+    declared = [each.path for each in resolved.entry_point.outputs.values()]
+    for name, entry in source_files(resolved.loaded.folder, [*declared, *resolved.entry_point.inputs]):
+        if entry.is_symlink() and not _is_inside(Path(entry.path), resolved):
+            yield name
+
+
+def _is_inside(path: Path, resolved: Resolved) -> bool:
+    """Whether a path is, behind its links, in the project, or in the repository that the project is a part of."""
+    top = resolved.loaded.folder
+    for _ in Path(resolved.snapshot.subdirectory).parts:
+        top = top.parent
+    place = os.path.realpath(path)
+    return path.is_absolute() and Path(place).is_relative_to(os.path.realpath(top))
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(map(one_line, names[:_LISTED])) + more
