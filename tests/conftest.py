@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 # The fixtures of a real engine, a real channel and real servers are had by every test that names them.
+from tests.azure_server import azure_server, container  # noqa: F401
 from tests.docker_engine import (  # noqa: F401
     engine,
     nonce,
@@ -23,8 +24,9 @@ from tests.docker_engine import (  # noqa: F401
     start_registry,
 )
 from tests.environments.conda_channel import conda_channel  # noqa: F401
+from tests.gs_server import google_bucket, gs_server  # noqa: F401
 from tests.mlflow_server import guarded_server, mlflow_server, older_server, python_of, relay_to  # noqa: F401
-from tests.s3_server import bucket, faulty, s3_server  # noqa: F401
+from tests.s3_server import bucket, faults_before, faulty, s3_server  # noqa: F401
 from tests.sftp_server import sftp_server  # noqa: F401
 
 

@@ -20,9 +20,8 @@ from mlproj.runs.times import now_text
 from mlproj.sharing.arriving import Arrived, check_against_record, import_record, move_into, settle_in
 from mlproj.sharing.contents import shared_record
 from mlproj.sharing.manifests import Manifest, RemoteFile, parse_listing, parse_manifest, record_sha256
+from mlproj.sharing.opening import RemoteError, Storage
 from mlproj.sharing.storage import (
-    RemoteError,
-    Storage,
     fetch_objects,
     in_parallel,
     manifest_ids,

