@@ -109,7 +109,8 @@ def push(remote: str, runs: tuple[str, ...], force: bool, as_json: bool) -> int:
 def pull(remote: str, runs: tuple[str, ...], as_json: bool) -> int:
     """Bring runs of a remote in, by default all of them. Every file is checked before a run is there.
 
-    RUN is the beginning of an id, or a name. A pull that was cut short is gone on with by the same command.
+    RUN is the beginning of an id, or a name. A run that is here already gets the files that it lacks. A pull that was
+    cut short is gone on with by the same command.
 
     \b
     Examples:
@@ -141,7 +142,9 @@ def _tell(outcomes: Iterable[Any], remote: str, done: str, *, as_json: bool) -> 
             same += result.what == "same"
             for notice in result.notices:
                 warn(f"run {each.id[:12]}: {notice}")
-            if result.what != "same" and not as_json:
+            if result.what == "completed" and not as_json:
+                out(f"{each.id[:12]} was here already, and got files that it lacked")
+            elif result.what != "same" and not as_json:
                 out(f"{each.id[:12]} {done}{_sent(result)}")
         results.append(told)
     if as_json:

@@ -183,6 +183,60 @@ def test_another_run_of_the_same_id(trained: list[str], cli: Any, elsewhere: Els
     assert cli("tag", trained[0]).out == "mine=yes\n"
 
 
+def test_a_run_that_came_without_artifacts_gets_them(
+    trained: list[str], cli: Any, elsewhere: Any, bucket: Any, tmp_path: Path
+) -> None:
+    cli("push", bucket.url, "better")
+    cli("export", "better", "--no-artifacts", "-o", tmp_path / "bare.crate.zip")
+    home = elsewhere()
+    cli("import", tmp_path / "bare.crate.zip")
+    shutil.rmtree(next(home.glob("runs/*/source")))
+    done = cli("pull", bucket.url, "better")
+    assert done.out.splitlines() == [
+        f"{trained[1][:12]} was here already, and got files that it lacked",
+        f"{bucket.url}: 1 run pulled, 0 as before",
+    ]
+    assert next(home.glob("runs/*/artifacts/model/weights.txt")).read_text() == "alpha=0.3"
+    assert next(home.glob("runs/*/source/train.py")).exists()
+    assert cli("verify", "better", "--json").json[0]["not_brought"] == []
+    assert cli("pull", bucket.url).out == f"{bucket.url}: 0 runs pulled, 1 as before\n"
+    assert sorted(each.name for each in (home / "runs").iterdir()) == [trained[1]]
+
+
+def test_a_run_that_lost_an_artifact_gets_it_back(trained: list[str], cli: Any, bucket: Any, own_home: Path) -> None:
+    cli("push", bucket.url, "better")
+    model = next(own_home.glob(f"runs/{trained[1]}/artifacts/model/weights.txt"))
+    model.unlink()
+    assert cli("verify", "better").status == 1
+    assert cli("pull", bucket.url, "better").status == 0
+    assert model.read_text() == "alpha=0.3"
+    assert cli("verify", "better").status == 0
+
+
+def test_of_a_run_that_is_here_only_what_it_lacks_is_fetched(
+    parts: Any, cli: Any, bucket: Any, faulty: Any, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = parts(10, 200_000)
+    cli("push", bucket.url)
+    (own_home / f"runs/{run_id}/artifacts/parts/3.bin").unlink()
+    passing = faulty()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", passing.address)
+    assert cli("pull", bucket.url).status == 0
+    assert 200_000 < passing.passed < 300_000
+    assert cli("verify", run_id[:12]).status == 0
+
+
+def test_what_was_damaged_does_not_complete_a_run(trained: list[str], cli: Any, bucket: Any, own_home: Path) -> None:
+    cli("push", bucket.url, "better")
+    digest = digest_of(cli("show", "better", "--json").json, "model/weights.txt")
+    bucket.write(f"runs/objects/{digest[:2]}/{digest[2:]}", b"alpha=9.9")
+    model = next(own_home.glob(f"runs/{trained[1]}/artifacts/model/weights.txt"))
+    model.unlink()
+    refused = cli("pull", bucket.url, "better")
+    assert (refused.status, "`artifacts/model/weights.txt` is damaged" in refused.err) == (125, True)
+    assert not model.exists()
+
+
 def objects_of(remote: Path) -> dict[str, Path]:
     return {each.parent.name + each.name: each for each in remote.glob("objects/*/*")}
 
