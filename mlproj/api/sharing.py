@@ -22,6 +22,7 @@ from mlproj.sources import Fetching
 if TYPE_CHECKING:
     from mlproj.sharing.pulling import RemoteRun
     from mlproj.sharing.pushing import Pushed
+    from mlproj.sharing.remote_search import FoundThere
     from mlproj.sharing.remotes import Remote
 
 Told = Callable[[str], None]
@@ -138,3 +139,15 @@ def runs_on(remote: Remote) -> list[RemoteRun]:
     from mlproj.sharing.pulling import remote_runs
 
     return remote_runs(open_storage(remote))
+
+
+def search_on(remote: Remote, filter_text: str = "", order_by: str = "", limit: int | None = None) -> FoundThere:
+    """The runs on a remote that a filter means, newest first unless ``order_by`` says otherwise.
+
+    Raises UsageError with the column of what is wrong, RemoteError.
+    """
+    from mlproj.sharing.opening import open_storage
+    from mlproj.sharing.remote_search import check_search, search_remote
+
+    check_search(filter_text, order_by)
+    return search_remote(open_storage(remote), filter_text, order_by, limit)

@@ -98,7 +98,8 @@ def test_there_and_back(trained: list[str], cli: Any, elsewhere: Elsewhere, remo
     cli("remote", "add", "lab", remote)
     listed = cli("runs", "--remote", "lab")
     assert listed.out.splitlines()[0].split() == [
-        *("id", "name", "project", "entry_point", "status", "started_at", "size", "here"),
+        *("id", "name", "project", "entry_point", "status", "started_at", "duration_s", "alpha", "features", "rmse"),
+        *("size", "here"),
     ]
     assert [line.split()[0] for line in listed.out.splitlines()[1:]] == [trained[1][:12], trained[0][:12]]
     done = cli("pull", "lab", "better")
@@ -169,9 +170,53 @@ def test_names_on_a_remote(trained: list[str], cli: Any, elsewhere: Elsewhere, t
     assert (refused.status, f"there is no run `worse` on the remote {remote}" in refused.err) == (2, True)
     refused = cli("pull", remote, "0")
     assert (refused.status, "more than one run is `0`" in refused.err) == (2, True)
-    refused = cli("runs", "--remote", remote, "--filter", "status = failed")
-    assert (refused.status, "--remote goes with --limit and --json alone" in refused.err) == (2, True)
     assert len(cli("runs", "--remote", remote, "--limit", "1", "--json").json) == 1
+
+
+def test_the_runs_on_a_remote_are_searched_as_those_of_a_store(
+    trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, *trained)
+    elsewhere()
+    cli("pull", remote, "better")
+
+    def found(*words: str) -> list[str]:
+        return [each["id"] for each in cli("runs", "--remote", remote, "--json", *words).json]
+
+    assert found("--filter", "params.alpha > 0.2 and status = finished") == [trained[1]]
+    assert found("--filter", "tags.stage = 'candidate' or status = failed") == [trained[2], trained[1]]
+    assert found("--order-by", "metrics.rmse", "--limit", "2") == trained[:2]
+    columns = cli("runs", "--remote", remote, "--columns", "name,here,metrics.rmse", "--filter", "status = finished")
+    assert [line.split() for line in columns.out.splitlines()] == [
+        ["name", "here", "rmse"],
+        ["better", "yes", "0.3"],
+        ["no", "0.1"],
+    ]
+    csv = cli("runs", "--remote", remote, "--csv", "--columns", "name,status,here", "--filter", "metrics.rmse > 0.2")
+    assert csv.out == "name,status,here\nbetter,finished,yes\n"
+    none = cli("runs", "--remote", remote, "--filter", "metrics.rsme < 1")
+    assert none.out == f"no runs that match on {remote}\n"
+    assert "No run has `metrics.rsme`. Did you mean `rmse`?" in none.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--filter", "status ="), "column 9"),
+        (("--order-by", "metrics"), "metrics"),
+        (("--columns", "curve.rmse"), "a remote's list has no curves"),
+        (("--columns", "hear"), "Did you mean `here`?"),
+        (("--trash",), "--trash does not go with --remote"),
+        (("--watch",), "--watch does not go with --remote"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_remote(
+    trained: list[str], cli: Any, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    cli("push", tmp_path / "remote", "better")
+    refused = cli("runs", "--remote", tmp_path / "remote", *words)
+    assert (refused.status, said in refused.err) == (2, True), refused.err
 
 
 def test_another_run_of_the_same_id(trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
