@@ -160,7 +160,7 @@ def _add_artifacts(gathering: _Gathering, record: RunRecord, folder: Path) -> No
         if largest is not None and path.lstat().st_size > largest:
             too_large.append(name)
             continue
-        if secret_in(path, gathering.choice.secrets):
+        if secret_in(path, name, gathering.choice.secrets):
             secret.append(f"artifacts/{name}")
             continue
         added = gathering.add(f"artifacts/{name}", path)
@@ -184,7 +184,7 @@ def _add_project_files(gathering: _Gathering, prefix: str, found: ProjectFiles |
                 )
                 gathering.found = [each for each in gathering.found if not each.path.startswith("inputs/")]
                 return
-        if secret_in(path, gathering.choice.secrets):
+        if secret_in(path, name, gathering.choice.secrets):
             secret.append(f"{prefix}/{name}")
             continue
         gathering.add(f"{prefix}/{name}", path if prefix == "source" else path.resolve())
