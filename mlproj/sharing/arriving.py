@@ -247,7 +247,10 @@ def import_record(origin: str, at: str) -> ImportRecord:
 
 def move_into(folder: Path, names: Iterator[str] | list[str], new: RunFiles) -> None:
     """Move files of a run, which are below ``folder``, to their places in the new run's folder."""
+    origin, target, made = os.fspath(folder), os.fspath(new.folder), {""}
     for name in names:
-        target = new.folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).rename(target)
+        parent = name.rpartition("/")[0]
+        if parent not in made:
+            (new.folder / parent).mkdir(parents=True, exist_ok=True)
+            made.add(parent)
+        os.rename(f"{origin}/{name}", f"{target}/{name}")  # noqa: PTH104  Path would be made 100 000 times

@@ -251,9 +251,11 @@ def _stays(parts: Sequence[str], target: str) -> bool:
 
 def names_below(folder: Path) -> Iterator[str]:
     """The names of all files and links below a folder, relative to it; links are not followed."""
-    for root, folders, names in os.walk(folder):
+    top = os.fspath(folder)
+    for root, folders, names in os.walk(top):
         links = [each for each in folders if (Path(root) / each).is_symlink()]
-        yield from (os.path.relpath(os.path.join(root, name), folder) for name in [*names, *links])  # noqa: PTH118  texts
+        prefix = root[len(top) + 1 :] + "/" if root != top else ""
+        yield from (f"{prefix}{name}" for name in [*names, *links])
 
 
 def _some(names: Sequence[str]) -> str:
