@@ -8,8 +8,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlproj import locks
 from mlproj.errors import SourceError, StoreError, UsageError
@@ -25,6 +26,9 @@ from mlproj.runs.upkeep import index_anew
 from mlproj.sharing.contents import record_bytes, shared_record
 from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, printable
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 # Later ones than these no calendar has, and the next run's id follows the largest of the store.
 _YEAR_10000_MS = 253_402_300_800_000
@@ -63,11 +67,11 @@ def new_place(store: Store, name: str) -> Iterator[RunFiles]:
 
 def checked_record(content: bytes) -> RunRecord:
     """The record in a stranger's ``run.json``. Raises SourceError for what is none, or what could do harm here."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         record = from_json(json.loads(content))
-        TypeAdapter(RunRecord).validate_python(_in_unicode(dataclasses.asdict(record)))
+        _form_of_records().validate_python(_in_unicode(dataclasses.asdict(record)))
     except (ValueError, RecursionError) as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
         raise SourceError(f"its run.json is damaged{f': {one_line(where)}' if where else ''}") from None
@@ -92,6 +96,14 @@ def checked_record(content: bytes) -> RunRecord:
         for each in output.files:
             _check_output(each.path)
     return shared_record(record)
+
+
+@cache
+def _form_of_records() -> TypeAdapter[RunRecord]:
+    # It takes ten milliseconds to make, and a remote may have thousands of runs.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunRecord)
 
 
 def _in_unicode(mapping: dict[str, Any]) -> Any:
