@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 # The fixtures of a real engine, a real channel and real servers are had by every test that names them.
+from tests.azure_server import azure_server, container  # noqa: F401
 from tests.docker_engine import (  # noqa: F401
     engine,
     nonce,
@@ -23,8 +24,9 @@ from tests.docker_engine import (  # noqa: F401
     start_registry,
 )
 from tests.environments.conda_channel import conda_channel  # noqa: F401
+from tests.gs_server import google_bucket, gs_server  # noqa: F401
 from tests.mlflow_server import guarded_server, mlflow_server, older_server, python_of, relay_to  # noqa: F401
-from tests.s3_server import bucket, faulty, s3_server  # noqa: F401
+from tests.s3_server import bucket, faults_before, faulty, s3_server  # noqa: F401
 from tests.sftp_server import sftp_server  # noqa: F401
 
 
@@ -85,3 +87,18 @@ def mlproj(*arguments: str | Path, cwd: Path | None = None, **options: Any) -> s
 def mlproj_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command line."""
     return mlproj
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        reason = f"cannot mount a small disk: {mounted.stderr.strip()}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,12 +89,12 @@ class Faults:
 
 
 @pytest.fixture
-def faulty(s3_server: str) -> Iterator[Callable[..., Faults]]:
-    """Put a relay with faults before the server."""
+def faults_before() -> Iterator[Callable[..., Faults]]:
+    """Put a relay with faults before the server at an address."""
     listeners: list[socket.socket] = []
-    host, _, port = s3_server.removeprefix("http://").partition(":")
 
-    def start(**what: Any) -> Faults:
+    def start(address: str, **what: Any) -> Faults:
+        host, _, port = address.removeprefix("http://").partition(":")
         faults = Faults(**what)
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
@@ -113,6 +114,12 @@ def faulty(s3_server: str) -> Iterator[Callable[..., Faults]]:
     yield start
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def faulty(faults_before: Callable[..., Faults], s3_server: str) -> Callable[..., Faults]:
+    """Put a relay with faults before the server of S3's protocol."""
+    return partial(faults_before, s3_server)
 
 
 def _relay(one: socket.socket, other: socket.socket, faults: Faults) -> None:

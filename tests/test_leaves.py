@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlproj import locks
 from mlproj.errors import MlprojError, UsageError
 from mlproj.files import copy_file, dump_json, folder_size, human_size, sha256_of_file, write_atomically
+from mlproj.secret_names import looks_secret
 from mlproj.text import did_you_mean, duration, nearest, one_line, plural, printable
 
 HOLD = "import sys; from pathlib import Path; from mlproj import locks; h = locks.{how}(Path(sys.argv[1])); print(h is not None, flush=True); sys.stdin.read()"
@@ -118,3 +119,22 @@ def test_the_nearest_name() -> None:
 def test_an_error_carries_its_exit_status_and_its_hint() -> None:
     error = UsageError("wrong", hint="do this")
     assert (str(error), error.exit_status, isinstance(error, MlprojError)) == ("wrong\ndo this", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        (".env", True),
+        ("deploy/.env.sh", True),
+        (".env.example", False),
+        ("prod.env", True),
+        ("ID_RSA", True),
+        ("id_rsa.pub", False),
+        ("a/.ssh/config", True),
+        ("ssh/config", False),
+        ("src/secrets.py", False),
+        ("", False),
+    ],
+)
+def test_names_of_files_with_secrets(name: str, is_secret: bool) -> None:
+    assert looks_secret(name) is is_secret

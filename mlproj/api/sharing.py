@@ -22,6 +22,7 @@ from mlproj.sources import Fetching
 if TYPE_CHECKING:
     from mlproj.sharing.pulling import RemoteRun
     from mlproj.sharing.pushing import Pushed
+    from mlproj.sharing.remote_search import FoundThere
     from mlproj.sharing.remotes import Remote
 
 Told = Callable[[str], None]
@@ -101,8 +102,8 @@ def push_runs(
 
     Raises RemoteError when the remote cannot be reached at all.
     """
+    from mlproj.sharing.opening import open_storage
     from mlproj.sharing.pushing import Push
-    from mlproj.sharing.storage import open_storage
 
     push = Push(open_storage(remote), told, anew=anew)
     for record in records:
@@ -120,8 +121,8 @@ def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) ->
 
     Raises RunNotFoundError for a name that no run there answers to, RemoteError when the remote cannot be reached.
     """
+    from mlproj.sharing.opening import open_storage
     from mlproj.sharing.pulling import find_remote_runs, pull_run
-    from mlproj.sharing.storage import open_storage
 
     storage = open_storage(remote)
     for run in find_remote_runs(storage, names):
@@ -134,7 +135,19 @@ def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) ->
 
 def runs_on(remote: Remote) -> list[RemoteRun]:
     """The runs on a remote, newest first. Raises RemoteError."""
+    from mlproj.sharing.opening import open_storage
     from mlproj.sharing.pulling import remote_runs
-    from mlproj.sharing.storage import open_storage
 
     return remote_runs(open_storage(remote))
+
+
+def search_on(remote: Remote, filter_text: str = "", order_by: str = "", limit: int | None = None) -> FoundThere:
+    """The runs on a remote that a filter means, newest first unless ``order_by`` says otherwise.
+
+    Raises UsageError with the column of what is wrong, RemoteError.
+    """
+    from mlproj.sharing.opening import open_storage
+    from mlproj.sharing.remote_search import check_search, search_remote
+
+    check_search(filter_text, order_by)
+    return search_remote(open_storage(remote), filter_text, order_by, limit)

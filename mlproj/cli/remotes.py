@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +13,9 @@ from mlproj.cli.steps import steps
 from mlproj.files import human_size
 from mlproj.locations import store_folder
 from mlproj.text import one_line, plural
+
+if TYPE_CHECKING:
+    from mlproj.runs.record import RunRecord
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -109,7 +111,8 @@ def push(remote: str, runs: tuple[str, ...], force: bool, as_json: bool) -> int:
 def pull(remote: str, runs: tuple[str, ...], as_json: bool) -> int:
     """Bring runs of a remote in, by default all of them. Every file is checked before a run is there.
 
-    RUN is the beginning of an id, or a name. A pull that was cut short is gone on with by the same command.
+    RUN is the beginning of an id, or a name. A run that is here already gets the files that it lacks. A pull that was
+    cut short is gone on with by the same command.
 
     \b
     Examples:
@@ -141,7 +144,9 @@ def _tell(outcomes: Iterable[Any], remote: str, done: str, *, as_json: bool) -> 
             same += result.what == "same"
             for notice in result.notices:
                 warn(f"run {each.id[:12]}: {notice}")
-            if result.what != "same" and not as_json:
+            if result.what == "completed" and not as_json:
+                out(f"{each.id[:12]} was here already, and got files that it lacked")
+            elif result.what != "same" and not as_json:
                 out(f"{each.id[:12]} {done}{_sent(result)}")
         results.append(told)
     if as_json:
@@ -158,9 +163,12 @@ def _sent(result: Any) -> str:
     return "" if files is None else f": {plural(files, 'file')}, {human_size(result.bytes)}"
 
 
-def list_remote(name: str, limit: int | None, *, as_json: bool) -> int:
-    """List the runs on a remote, newest first: ``mlproj runs --remote``."""
-    from mlproj.api.sharing import runs_on
+def list_remote(
+    name: str, filter_text: str, order_by: str, limit: int | None, columns: str | None, *, as_json: bool, as_csv: bool
+) -> int:
+    """List the runs on a remote, as those of the store are: ``mlproj runs --remote``."""
+    from mlproj.api.sharing import search_on
+    from mlproj.cli.runs_table import RunsTable
     from mlproj.runs.record import to_json
     from mlproj.runs.store import files_of
     from mlproj.sharing.remotes import remote_named
@@ -169,28 +177,26 @@ def list_remote(name: str, limit: int | None, *, as_json: bool) -> int:
     store = open_store()
     with steps() as told:
         told(f"asking {of.name}")
-        found = runs_on(of)
-    for each in found:
-        if each.problem is not None:
-            warn(f"run {each.id[:12]}: {each.problem}")
-    sound = [each for each in found if each.manifest is not None][:limit]
+        found = search_on(of, filter_text, order_by, limit)
+    for run_id, problem in found.damaged.items():
+        warn(f"run {run_id[:12]}: {problem}")
+    for hint in found.hints:
+        warn(hint)
+    records = [each.record for each in found.manifests]
     if as_json:
-        out_json([to_json(each.manifest.record) for each in sound if each.manifest is not None])
+        out_json([to_json(record) for record in records])
         return 0
-    if not sound:
-        out(f"no runs on {one_line(of.name)} yet: `mlproj push` sends them")
-        return 0
-    now = time.time()
-    rows = [_row(each.manifest, now, here=files_of(store, each.id).record.exists()) for each in sound]
-    out_table(["id", "name", "project", "entry_point", "status", "started_at", "size", "here"], rows, right=["size"])
+    sizes = {each.record.id: human_size(each.bytes) for each in found.manifests}
+    own: dict[str, Callable[[RunRecord], str]] = {
+        "size": lambda record: sizes[record.id],
+        "here": lambda record: "yes" if files_of(store, record.id).record.exists() else "no",
+    }
+    shown = RunsTable(records, columns, lambda run_id: run_id[:12], own=own)
+    if as_csv:
+        shown.print_csv()
+    elif records:
+        shown.print()
+    else:
+        none = "no runs that match on {}" if filter_text else "no runs on {} yet: `mlproj push` sends them"
+        out(none.format(one_line(of.name)))
     return 0
-
-
-def _row(manifest: Any, now: float, *, here: bool) -> list[str]:
-    from mlproj.runs.times import age_text
-
-    record = manifest.record
-    age = age_text(record.started_at, now)
-    size = human_size(manifest.bytes)
-    told = [record.id[:12], record.name, record.project, record.entry_point, record.status, age, size]
-    return [*told, "yes" if here else "no"]

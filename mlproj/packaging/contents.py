@@ -8,10 +8,11 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mlproj.errors import SourceError, UsageError
 from mlproj.packaging.entries import Entry
+from mlproj.secret_names import looks_secret
 from mlproj.sources.digest import source_files
 from mlproj.sources.git.working_tree import changed_submodules, not_exported, tracked_files, untracked_files
 from mlproj.sources.seal import ENDING, FOLDER
@@ -21,18 +22,6 @@ from mlproj.text import one_line, plural
 
 # What runs leave, and packs made before: no part of a project that is in no repository.
 PACKS = f"*{ENDING}*"
-_SECRETS = (
-    *(".env", ".env.*", "*.env", ".netrc", "_netrc", ".pypirc", ".npmrc", ".git-credentials", ".pgpass", ".htpasswd"),
-    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keystore"),
-    *("credentials.json", "service-account*.json", "service_account*.json", "application_default_credentials.json"),
-    *("secret.*", "secrets.*", "token", "token.txt", "*.token", ".vault-token", "kubeconfig", "*.kubeconfig"),
-    *("*.tfstate", "*.tfstate.*", "terraform.tfvars", "*.auto.tfvars", ".terraformrc", "kaggle.json"),
-    *(".databrickscfg", ".s3cfg", ".boto", ".dockercfg", ".my.cnf", ".mylogin.cnf", "*.ppk", "*.jks", "secring.gpg"),
-)
-# Files whose names say little but in their folder.
-_SECRETS_IN_FOLDERS = (".aws/credentials", ".docker/config.json", ".kube/config", ".ssh/*", ".gnupg/*", ".azure/*")
-_CODE = ("*.py", "*.md", "*.rst", "*.sh", "*.js", "*.ts")
-_NO_SECRETS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
 _MOST_TOLD = 5
 
 
@@ -77,16 +66,6 @@ def with_submodules(snapshot: Snapshot) -> Snapshot:
         return snapshot
     note = f"changes that are in no commit are in a submodule: {listed(changed)}"
     return replace(snapshot, dirty=True, notes=(*snapshot.notes, note))
-
-
-def looks_secret(name: str) -> bool:
-    """Whether a file is called as those are that hold secrets."""
-    *_, above, last = ["", *PurePosixPath(name.lower()).parts]
-    if any(fnmatch.fnmatchcase(last, pattern) for pattern in (*_NO_SECRETS, *_CODE)):
-        return False
-    return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS) or any(
-        fnmatch.fnmatchcase(f"{above}/{last}", pattern) for pattern in _SECRETS_IN_FOLDERS
-    )
 
 
 def image_contents(contents: Contents, folder: Path, needed: AbstractSet[str]) -> Contents:

@@ -8,8 +8,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlproj import locks
 from mlproj.errors import SourceError, StoreError, UsageError
@@ -25,6 +26,9 @@ from mlproj.runs.upkeep import index_anew
 from mlproj.sharing.contents import record_bytes, shared_record
 from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, printable
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 # Later ones than these no calendar has, and the next run's id follows the largest of the store.
 _YEAR_10000_MS = 253_402_300_800_000
@@ -63,11 +67,11 @@ def new_place(store: Store, name: str) -> Iterator[RunFiles]:
 
 def checked_record(content: bytes) -> RunRecord:
     """The record in a stranger's ``run.json``. Raises SourceError for what is none, or what could do harm here."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         record = from_json(json.loads(content))
-        TypeAdapter(RunRecord).validate_python(_in_unicode(dataclasses.asdict(record)))
+        _form_of_records().validate_python(_in_unicode(dataclasses.asdict(record)))
     except (ValueError, RecursionError) as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
         raise SourceError(f"its run.json is damaged{f': {one_line(where)}' if where else ''}") from None
@@ -92,6 +96,14 @@ def checked_record(content: bytes) -> RunRecord:
         for each in output.files:
             _check_output(each.path)
     return shared_record(record)
+
+
+@cache
+def _form_of_records() -> TypeAdapter[RunRecord]:
+    # It takes ten milliseconds to make, and a remote may have thousands of runs.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunRecord)
 
 
 def _in_unicode(mapping: dict[str, Any]) -> Any:
@@ -154,23 +166,32 @@ def settle_in(store: Store, new: RunFiles, record: RunRecord, origin: ImportReco
     Raises UsageError when another run of its id is here, StoreError.
     """
     with explained(store.folder), locks.exclusive(store.folder / "import.lock"):
-        known = files_of(store, record.id)
-        if known.record.exists():
-            return _beside(known, new, record)
-        new.artifacts.mkdir(exist_ok=True)
-        origin = dataclasses.replace(origin, without=_absent(new, record))
-        write_record(new, dataclasses.replace(record, imported=origin))
-        files = live_files(store.folder, record.id)
-        new.folder.rename(files.folder)
+        is_here = same_run_here(store, record) is not None
+        if not is_here:
+            _make_live(store, new, record, origin)
+    if is_here:
+        return complete(store, new, record)
+    files = live_files(store.folder, record.id)
     index_anew(store, files, read_record(files))
     return Arrived(record.id, "new")
+
+
+def _make_live(store: Store, new: RunFiles, record: RunRecord, origin: ImportRecord) -> None:
+    new.artifacts.mkdir(exist_ok=True)
+    origin = dataclasses.replace(origin, without=_absent(new, record))
+    write_record(new, dataclasses.replace(record, imported=origin))
+    new.folder.rename(live_files(store.folder, record.id).folder)
 
 
 def _absent(files: RunFiles, record: RunRecord) -> list[str]:
     return sorted(name for name in recorded_files(record) if not os.path.lexists(files.folder / name))
 
 
-def _beside(known: RunFiles, new: RunFiles, record: RunRecord) -> Arrived:
+def same_run_here(store: Store, record: RunRecord) -> tuple[RunFiles, RunRecord] | None:
+    """The run of the record's id, where the store has it. Raises UsageError when it is another, or in the trash."""
+    known = files_of(store, record.id)
+    if not known.record.exists():
+        return None
     here = read_record(known)
     shown = record.id[:12]
     if here.deleted_at is not None:
@@ -178,34 +199,55 @@ def _beside(known: RunFiles, new: RunFiles, record: RunRecord) -> Arrived:
     if record_bytes(shared_record(here)) != record_bytes(record):
         hint = f"`mlproj show {shown}` shows the one that is here; `mlproj delete {shown}` and `mlproj gc` remove it."
         raise UsageError(f"run {shown} is here already, and is not the same", hint=hint)
-    came = _complete(known, new, here)
-    if came and here.imported is not None:
-        with locks.exclusive_here(known.change_lock):
-            here = read_record(known)
-            assert here.imported is not None
-            imported = dataclasses.replace(here.imported, without=_absent(known, here))
-            write_record(known, dataclasses.replace(here, imported=imported))
-    return Arrived(record.id, "completed" if came else "same")
+    return known, here
 
 
-def _complete(known: RunFiles, new: RunFiles, here: RunRecord) -> int:
+def lacks(known: RunFiles, here: RunRecord, name: str) -> bool:
+    """Whether a file that belongs to a run here is one that it lacks, and may be given."""
+    first = name.partition("/")[0]
+    if first in ("source", "inputs"):
+        # One's own runs have their source elsewhere; of an imported one it came whole or not at all.
+        return here.imported is not None and not (known.folder / first).exists()
+    if first == "artifacts" or name in (here.source.patch, here.environment.lock):
+        return not os.path.lexists(known.folder / name)
+    return False
+
+
+def complete(store: Store, new: RunFiles, record: RunRecord) -> Arrived:
+    """Give a run that is here the files in ``new``, which are all checked, as far as it lacks them.
+
+    Raises UsageError when the one here is another, or is not here any more; StoreError.
+    """
+    with explained(store.folder), locks.exclusive(store.folder / "import.lock"):
+        found = same_run_here(store, record)
+        if found is None:
+            raise UsageError(f"run {record.id[:12]} was removed meanwhile", hint="The same command brings it in anew.")
+        known, here = found
+        came = _give(known, new, here)
+        if here.imported is not None:
+            with locks.exclusive_here(known.change_lock):
+                here = read_record(known)
+                assert here.imported is not None
+                # What was lost here stays lost: only what did not come with it was never here.
+                without = [name for name in here.imported.without if not os.path.lexists(known.folder / name)]
+                if without != here.imported.without:
+                    imported = dataclasses.replace(here.imported, without=without)
+                    write_record(known, dataclasses.replace(here, imported=imported))
+        return Arrived(record.id, "completed" if came else "same")
+
+
+def _give(known: RunFiles, new: RunFiles, here: RunRecord) -> int:
     """Add the files that a run lacks here, as when it came without its artifacts before; gives how many."""
     from mlproj.sharing.contents import names_below
 
-    came, whole = 0, here.imported is not None
-    for name in (here.source.patch, here.environment.lock):
-        if name and not (known.folder / name).exists() and (new.folder / name).exists():
-            (new.folder / name).rename(known.folder / name)
-            came += 1
-    for name in names_below(new.artifacts) if new.artifacts.is_dir() else ():
-        target = known.artifacts / name
-        if not os.path.lexists(target):
+    artifacts = names_below(new.artifacts) if new.artifacts.is_dir() else ()
+    names = [here.source.patch, here.environment.lock, *(f"artifacts/{each}" for each in artifacts), "source", "inputs"]
+    came = 0
+    for name in names:
+        if name and os.path.lexists(new.folder / name) and lacks(known, here, name):
+            target = known.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            (new.artifacts / name).rename(target)
-            came += 1
-    for arrived, place in ((new.source, known.source), (new.inputs, known.inputs)) if whole else ():
-        if arrived.is_dir() and not place.exists():
-            arrived.rename(place)
+            (new.folder / name).rename(target)
             came += 1
     return came
 
@@ -217,7 +259,10 @@ def import_record(origin: str, at: str) -> ImportRecord:
 
 def move_into(folder: Path, names: Iterator[str] | list[str], new: RunFiles) -> None:
     """Move files of a run, which are below ``folder``, to their places in the new run's folder."""
+    origin, target, made = os.fspath(folder), os.fspath(new.folder), {""}
     for name in names:
-        target = new.folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).rename(target)
+        parent = name.rpartition("/")[0]
+        if parent not in made:
+            (new.folder / parent).mkdir(parents=True, exist_ok=True)
+            made.add(parent)
+        os.rename(f"{origin}/{name}", f"{target}/{name}")  # noqa: PTH104  Path would be made 100 000 times

@@ -160,7 +160,7 @@ def _add_artifacts(gathering: _Gathering, record: RunRecord, folder: Path) -> No
         if largest is not None and path.lstat().st_size > largest:
             too_large.append(name)
             continue
-        if secret_in(path, gathering.choice.secrets):
+        if secret_in(path, name, gathering.choice.secrets):
             secret.append(f"artifacts/{name}")
             continue
         added = gathering.add(f"artifacts/{name}", path)
@@ -184,7 +184,7 @@ def _add_project_files(gathering: _Gathering, prefix: str, found: ProjectFiles |
                 )
                 gathering.found = [each for each in gathering.found if not each.path.startswith("inputs/")]
                 return
-        if secret_in(path, gathering.choice.secrets):
+        if secret_in(path, name, gathering.choice.secrets):
             secret.append(f"{prefix}/{name}")
             continue
         gathering.add(f"{prefix}/{name}", path if prefix == "source" else path.resolve())
@@ -251,9 +251,11 @@ def _stays(parts: Sequence[str], target: str) -> bool:
 
 def names_below(folder: Path) -> Iterator[str]:
     """The names of all files and links below a folder, relative to it; links are not followed."""
-    for root, folders, names in os.walk(folder):
+    top = os.fspath(folder)
+    for root, folders, names in os.walk(top):
         links = [each for each in folders if (Path(root) / each).is_symlink()]
-        yield from (os.path.relpath(os.path.join(root, name), folder) for name in [*names, *links])  # noqa: PTH118  texts
+        prefix = root[len(top) + 1 :] + "/" if root != top else ""
+        yield from (f"{prefix}{name}" for name in [*names, *links])
 
 
 def _some(names: Sequence[str]) -> str:

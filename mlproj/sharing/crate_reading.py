@@ -105,11 +105,13 @@ def _checked(folder: Path) -> ReadCrate:
         if name is None or name == METADATA_NAME:
             continue
         path = folder / name
-        if not os.path.lexists(path):
+        try:
+            status = path.lstat()
+        except OSError:
             crate.missing.append(name)
             continue
-        if path.is_file() or path.is_symlink():
-            crate.files[name] = _digest(path, name, entity)
+        if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            crate.files[name] = _digest(path, status, name, entity)
     known = {*crate.files, METADATA_NAME, _LEGACY_NAME}
     crate.unlisted.extend(sorted(name for name in names_below(folder) if name not in known))
     return crate
@@ -153,15 +155,15 @@ def types_of(entity: Mapping[str, Any]) -> list[str]:
     return [each for each in (kinds if isinstance(kinds, list) else [kinds]) if isinstance(each, str)]
 
 
-def _digest(path: Path, name: str, entity: Mapping[str, Any]) -> str:
+def _digest(path: Path, status: os.stat_result, name: str, entity: Mapping[str, Any]) -> str:
     """The SHA-256 of a file. Raises SourceError when the crate says another, or another size."""
-    is_link = path.is_symlink()
+    is_link = stat.S_ISLNK(status.st_mode)
     if is_link != (entity.get("encodingFormat") == LINK_FORMAT) and not (is_link and "sha256" not in entity):
         raise SourceError(f"`{one_line(name)}` is {'' if is_link else 'not '}a link, unlike what the crate says")
     digest = sha256_of_text(os.readlink(path)) if is_link else sha256_of_file(path)  # noqa: PTH115  as it is
     said, size = entity.get("sha256"), entity.get("contentSize")
     if isinstance(said, str) and said.lower() != digest:
         raise SourceError(f"`{one_line(name)}` is damaged: its SHA-256 is not the one in {METADATA_NAME}")
-    if isinstance(size, (str, int)) and str(size).isdigit() and not is_link and int(size) != path.stat().st_size:
+    if isinstance(size, (str, int)) and str(size).isdigit() and not is_link and int(size) != status.st_size:
         raise SourceError(f"`{one_line(name)}` is damaged: its size is not the one in {METADATA_NAME}")
     return digest

@@ -13,16 +13,22 @@ from mlproj.errors import RunNotFoundError, SourceError, StoreError
 from mlproj.files import copy_file, human_size, sha256_of_file
 from mlproj.runs.database import explained
 from mlproj.runs.layout import RunFiles, new_files
-from mlproj.runs.record import RunRecord
-from mlproj.runs.record_files import read_record
-from mlproj.runs.store import Store, files_of
+from mlproj.runs.record import RunRecord, recorded_files
+from mlproj.runs.store import Store
 from mlproj.runs.times import now_text
-from mlproj.sharing.arriving import Arrived, check_against_record, import_record, move_into, settle_in
-from mlproj.sharing.contents import shared_record
-from mlproj.sharing.manifests import Manifest, RemoteFile, parse_listing, parse_manifest, record_sha256
+from mlproj.sharing.arriving import (
+    Arrived,
+    check_against_record,
+    complete,
+    import_record,
+    lacks,
+    move_into,
+    same_run_here,
+    settle_in,
+)
+from mlproj.sharing.manifests import Manifest, RemoteFile, parse_listing, parse_manifest
+from mlproj.sharing.opening import RemoteError, Storage
 from mlproj.sharing.storage import (
-    RemoteError,
-    Storage,
     fetch_objects,
     in_parallel,
     manifest_ids,
@@ -101,30 +107,56 @@ def pull_run(storage: Storage, store: Store, run: RemoteRun, told: Callable[[str
 
 def _pulled(storage: Storage, store: Store, manifest: Manifest, told: Callable[[str], None]) -> Arrived:
     record = manifest.record
-    known = files_of(store, record.id)
-    if known.record.exists():
-        here = read_record(known)
-        if here.deleted_at is None and record_sha256(shared_record(here)) == manifest.record_sha256:
-            return Arrived(record.id, "same")
+    with explained(store.folder):
+        found = same_run_here(store, record)
+    if found is not None and not _may_lack(*found):
+        return Arrived(record.id, "same")
     with _place(store, record) as place:
-        objects, listing = place.folder / "objects", manifest.files_sha256
-        _fetch(storage, objects, {listing: manifest.files_size}, {listing: "the list of its files"})
-        files = parse_listing((objects / listing).read_bytes(), record)
-        check_against_record(record, {each.path: each.sha256 for each in files if not each.target})
-        wanted = {each.sha256: each.size for each in files if not each.target}
-        told(f"{record.id[:12]}: {plural(len(files), 'file')}, {human_size(sum(wanted.values()))}")
-        with explained(store.folder):
-            # Before anything is fetched for them: every name is one that can be.
-            tree = _laid_out(place, files)
-        _fetch(storage, objects, wanted, {each.sha256: each.path for each in files})
-        with explained(store.folder):
-            _fill(tree, objects, files)
-            move_into(tree, [each.path for each in files], place)
-            shutil.rmtree(tree)
-            shutil.rmtree(objects)
-        arrived = settle_in(store, place, record, import_record(f"{storage.remote.url}", now_text()))
+        files = _listed(storage, place, manifest)
+        if found is not None:
+            files = [each for each in files if lacks(*found, each.path)]
+        if found is None or files:
+            wanted = {each.sha256: each.size for each in files if not each.target}
+            told(f"{record.id[:12]}: {plural(len(files), 'file')}, {human_size(sum(wanted.values()))}")
+            _bring(storage, store, place, files)
+        if found is not None:
+            arrived = complete(store, place, record)
+        else:
+            arrived = settle_in(store, place, record, import_record(f"{storage.remote.url}", now_text()))
         shutil.rmtree(place.folder, ignore_errors=True)  # where the run was here already
         return arrived
+
+
+def _may_lack(known: RunFiles, here: RunRecord) -> bool:
+    """Whether a run here may lack files that the remote has: what is told without asking it for their list."""
+    return any(lacks(known, here, name) for name in (*recorded_files(here), "source"))
+
+
+def _listed(storage: Storage, place: RunFiles, manifest: Manifest) -> list[RemoteFile]:
+    objects, listing = place.folder / "objects", manifest.files_sha256
+    _fetch(storage, objects, {listing: manifest.files_size}, {listing: "the list of its files"})
+    files = parse_listing((objects / listing).read_bytes(), manifest.record)
+    check_against_record(manifest.record, {each.path: each.sha256 for each in files if not each.target})
+    return files
+
+
+def _bring(storage: Storage, store: Store, place: RunFiles, files: Sequence[RemoteFile]) -> None:
+    """Have files of a run in their places below the new run's folder."""
+    objects = place.folder / "objects"
+    with explained(store.folder):
+        # Before anything is fetched for them: every name is one that can be.
+        tree = _laid_out(place, files)
+    _fetch(
+        storage,
+        objects,
+        {each.sha256: each.size for each in files if not each.target},
+        {each.sha256: each.path for each in files},
+    )
+    with explained(store.folder):
+        _fill(tree, objects, files)
+        move_into(tree, [each.path for each in files], place)
+        shutil.rmtree(tree)
+        shutil.rmtree(objects)
 
 
 @contextmanager

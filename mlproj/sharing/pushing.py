@@ -22,9 +22,9 @@ from mlproj.sharing.manifests import (
     parse_manifest,
     record_sha256,
 )
+from mlproj.sharing.opening import Storage
 from mlproj.sharing.storage import (
     KnownObjects,
-    Storage,
     fetch_objects,
     manifest_ids,
     read_manifests,

@@ -18,10 +18,17 @@ from mlproj.urls import secrets_of, without_credentials
 SCHEMES: dict[str, str | None] = {"file": None, "s3": "s3", "gs": "gs", "az": "az", "abfs": "az", "sftp": "sftp"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CONFIG = "remotes.toml"
-_SIGN_IN = (
-    "Who you are is said by the variables and files of the storage's own tools (AWS_PROFILE, "
-    "GOOGLE_APPLICATION_CREDENTIALS, ssh's agent), or by fsspec's (FSSPEC_S3_KEY)."
-)
+# Those with buckets, which Azure calls containers.
+OBJECT_STORAGE = frozenset(("s3", "gs", "az", "abfs"))
+_AZURE = "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or `az login`"
+# Scheme → what says who the user is there.
+SIGN_IN = {
+    "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or `gcloud auth application-default login`",
+    "az": _AZURE,
+    "abfs": _AZURE,
+    "sftp": "ssh's agent, or a key in ~/.ssh",
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,9 @@ def checked_url(url: str) -> str:
         raise UsageError(f"`{shown}` cannot be a remote: `{one_line(scheme)}` is not known", hint=hint)
     # With ssh the name of a user is where one goes, not who one is.
     if credentials and (scheme != "sftp" or parts.password):
-        raise UsageError(f"the address {shown} holds credentials, which are not kept", hint=_SIGN_IN)
+        who = SIGN_IN.get(scheme, "the user of this machine")
+        hint = f"Who you are is said by {who}, or by fsspec's configuration."
+        raise UsageError(f"the address {shown} holds credentials, which are not kept", hint=hint)
     if parts.query or parts.fragment:
         raise UsageError(f"the address {shown} has more behind its path, which a remote's cannot")
     if scheme == "file":

@@ -8,30 +8,30 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlproj.files import CHUNK
+from mlproj.secret_names import looks_secret
 from mlproj.text import is_text
 
 # Shorter ones stand in every file.
 SHORTEST_SECRET = 4
-# Where tools keep credentials; `.env.example` and its like are there to be shared.
-_NAMES = re.compile(
-    r"\.env(\.(?!example$|sample$|template$|dist$).*)?|\.netrc|_netrc|\.pypirc|\.pgpass|\.git-credentials|\.htpasswd|"
-    r"id_(rsa|dsa|ecdsa|ed25519)|credentials\.json|\.dockercfg"
-)
 _PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\s")
+_KEY_BELOW = re.compile(rb"^\s*" + _PRIVATE_KEY.pattern, re.MULTILINE)
 _KEY_IN_PATCH = re.compile(rb"^[-+ ]\s*" + _PRIVATE_KEY.pattern, re.MULTILINE)
 _HEADER = re.compile(rb"^diff --git (.*)$", re.MULTILINE)
 
 
-def secret_in(path: Path, secrets: Sequence[str]) -> bool:
-    """Whether a file is one of credentials, a private key, or holds one of ``secrets``. Raises OSError."""
-    if _NAMES.fullmatch(path.name):
+def secret_in(path: Path, name: str, secrets: Sequence[str]) -> bool:
+    """Whether a file is one of credentials, a private key, or holds one of ``secrets``; ``name`` is its path.
+
+    Raises OSError.
+    """
+    if _is_secret_name(name):
         return True
     if not stat.S_ISREG(path.lstat().st_mode):
         return False
     wanted = _any_of(secrets)
     with path.open("rb") as stream:
         window = stream.read(CHUNK)
-        if _PRIVATE_KEY.match(window.lstrip()):
+        if _PRIVATE_KEY.match(window.lstrip()) or (_is_pem(name) and _KEY_BELOW.search(window)):
             return True
         if wanted is None:
             return False
@@ -55,7 +55,16 @@ def secret_in_patch(path: Path, secrets: Sequence[str], left_out: Sequence[str])
     if _KEY_IN_PATCH.search(content) or (wanted is not None and wanted.search(content)):
         return True
     ends = tuple(f"/{each}" for each in left_out)
-    return any(_NAMES.fullmatch(name.rpartition("/")[2]) or f"/{name}".endswith(ends) for name in _names_in(content))
+    return any(_is_secret_name(name) or f"/{name}".endswith(ends) for name in _names_in(content))
+
+
+def _is_secret_name(name: str) -> bool:
+    # Certificates are called so too, and are public: the content tells whether there is a key.
+    return looks_secret(name) and not _is_pem(name)
+
+
+def _is_pem(name: str) -> bool:
+    return name.lower().endswith(".pem")
 
 
 def _any_of(secrets: Sequence[str]) -> re.Pattern[bytes] | None:

@@ -11,110 +11,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from mlproj.errors import MlprojError, StoreError
+from mlproj.errors import StoreError
 from mlproj.files import copy_file
-from mlproj.sharing.remotes import SCHEMES, Remote
-from mlproj.text import one_line
+from mlproj.sharing.opening import Storage, asked, require_bucket
 
 _AT_ONCE = 16
 _LONGEST_WRITE_S = 3 * 86400
-_CONNECTIONS = 32
 # Up to so many folders of objects are listed one by one: each is a request, and all of a large remote are thousands.
 _FEW_FOLDERS = 64
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
-
-
-class RemoteError(MlprojError):
-    """A remote could not be reached, read or written, or what is on it is damaged."""
-
-
-@dataclass(frozen=True)
-class Storage:
-    """An open remote: fsspec's file system, and the folder on it."""
-
-    remote: Remote
-    filesystem: Any
-    root: str
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder of this machine."""
-        return "file" in self.filesystem.protocol
-
-
-def open_storage(remote: Remote) -> Storage:
-    """Open a remote. Raises RemoteError when what its kind needs is not installed or configured."""
-    scheme = remote.url.partition("://")[0].lower() if "://" in remote.url else "file"
-    try:
-        with asked(remote):
-            from fsspec.core import url_to_fs
-
-            filesystem, root = url_to_fs(remote.url, **_options(scheme))
-    except ImportError as error:
-        extra = SCHEMES.get(scheme)
-        hint = f"Install what it needs: pip install 'mlproj[{extra}]'" if extra else None
-        raise RemoteError(f"cannot open {one_line(remote.url)}: {one_line(error)}", hint=hint) from None
-    if scheme == "sftp":
-        _check_host_key(remote, filesystem)
-    return Storage(remote, filesystem, root.rstrip("/"))
-
-
-def _check_host_key(remote: Remote, filesystem: Any) -> None:
-    """Refuse a machine that ``ssh`` would not know: fsspec takes any for the one that is meant.
-
-    Nothing has been sent by then but what a public key proves.
-    """
-    import paramiko
-
-    host, port = filesystem.host, int(filesystem.ssh_kwargs.get("port") or 22)
-    name = host if port == 22 else f"[{host}]:{port}"
-    known = paramiko.HostKeys()
-    for path in (Path("/etc/ssh/ssh_known_hosts"), Path("~/.ssh/known_hosts").expanduser()):
-        with suppress(OSError):
-            known.load(str(path))
-    with asked(remote):
-        key = filesystem.client.get_transport().get_remote_server_key()
-    if not known.check(name, key):
-        filesystem.client.close()
-        hint = f"`ssh-keyscan -p {port} {one_line(host)}` prints the line; compare it with what its owner says."
-        raise RemoteError(f"the key of {one_line(name)} ({key.get_name()}) is not in ~/.ssh/known_hosts", hint=hint)
-
-
-def _options(scheme: str) -> dict[str, Any]:
-    if scheme == "file":
-        return {}
-    # What others do there meanwhile has to be seen. That of sftp keeps no listings, and hands what it does not know on.
-    options: dict[str, Any] = {"skip_instance_cache": True}
-    options |= {} if scheme == "sftp" else {"use_listings_cache": False}
-    if scheme == "s3":
-        from fsspec.config import conf
-
-        # botocore's own are 10, which many small files wait for; what the user configured stays.
-        configured = conf.get("s3", {}).get("config_kwargs", {})
-        options["config_kwargs"] = {"max_pool_connections": _CONNECTIONS, **configured}
-    return options
-
-
-@contextmanager
-def asked(remote: Remote) -> Iterator[None]:
-    """Say what went wrong with a remote in one line: file systems raise whatever their libraries do."""
-    try:
-        yield
-    except (MlprojError, ImportError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        reason = one_line(error) or type(error).__name__
-        if isinstance(error, FileNotFoundError):
-            reason = f"there is no {one_line(error.filename)}" if error.filename else reason
-        kind = "" if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: "
-        hint = "Nothing half-sent counts: the same command goes on where this one ended."
-        raise RemoteError(f"the remote {one_line(remote.name)}: {kind}{reason}", hint=hint) from None
 
 
 def object_path(storage: Storage, sha256: str) -> str:
@@ -311,6 +221,8 @@ def manifest_ids(storage: Storage) -> list[str]:
 
     with asked(storage.remote):
         names = [os.path.basename(path) for path in files_below(storage, "runs")]  # noqa: PTH119  no path of this machine
+        if not names:
+            require_bucket(storage)
     return sorted(name[:-5] for name in names if name.endswith(".json") and is_run_id(name[:-5]))
 
 

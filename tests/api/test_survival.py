@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,20 +117,6 @@ def test_eight_at_once_build_once_and_all_finish(project, wheels: Path, own_home
     runs = json.loads(mlproj("runs", "--json").stdout)
     assert [run["status"] for run in runs] == ["finished"] * 8
     assert len({run["id"] for run in runs}) == 8
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"cannot mount a small disk: {mounted.stderr}")
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 SYSTEM = "entry_points: {{main: {{command: [{python}, -u, script.py]}}}}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -154,3 +155,49 @@ def tree() -> Callable[[Path], dict[str, tuple[int, bytes | None]]]:
         }
 
     return read
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Go to another machine: one with a store of its own."""
+
+    def go() -> Path:
+        home = tmp_path / f"home-{len(list(tmp_path.glob('home-*')))}"
+        home.mkdir()
+        monkeypatch.setenv("MLPROJ_HOME", str(home))
+        return home
+
+    return go
+
+
+@pytest.fixture
+def parts(project: Any, cli: Any) -> Callable[..., str]:
+    """Record a run of many small files, or of few large ones; gives its id."""
+
+    def run(files: int, size: int) -> str:
+        manifest = """
+            environment: {system: {}}
+            entry_points: {main: {command: [python, write.py], outputs: {parts: parts/}}}
+            """
+        script = f"""
+import os
+os.mkdir("parts")
+for number in range({files}):
+    with open(f"parts/{{number}}.bin", "wb") as stream:
+        stream.write(os.urandom({size}))
+"""
+        return str(cli("run", project(manifest, {"write.py": script}), "--json").json["id"])
+
+    return run
+
+
+@pytest.fixture
+def kill_when_stalled() -> Callable[..., None]:
+    """Kill a process once nothing passes any more through the relay with faults that it sends by."""
+
+    def kill(process: subprocess.Popen[str], faults: Any) -> None:
+        assert faults.stalled.wait(60), process.poll()
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+
+    return kill

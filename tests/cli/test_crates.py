@@ -171,6 +171,8 @@ def test_without_artifacts_and_with_them_later(trained: list[str], cli: Any, els
     assert cli("verify", "better", "--json").json[0]["not_brought"] == []
     next((Path(os.environ["MLPROJ_HOME"]) / "runs").glob("*/artifacts/model/weights.txt")).unlink()
     assert cli("verify", "better").status == 1
+    cli("import", bare)
+    assert cli("verify", "better").status == 1  # what it had once is lost, and not one that never came
 
 
 def test_artifacts_that_are_too_large(trained: list[str], cli: Any, tmp_path: Path) -> None:

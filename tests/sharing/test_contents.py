@@ -98,22 +98,35 @@ def test_inputs_that_are_larger_than_the_limit(files: RunFiles, tmp_path: Path) 
         ("key.pem", "-----BEGIN PRIVATE KEY-----\nMII", True),
         ("key.txt", "\n-----BEGIN RSA PRIVATE KEY-----\nMII", True),
         ("cert.pem", "-----BEGIN CERTIFICATE-----\nMII", False),
+        (
+            "both.pem",
+            "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n",
+            True,
+        ),
+        ("secrets.yaml", "", True),
+        ("infrastructure/terraform.tfstate", "", True),
+        (".aws/credentials", "", True),
+        ("credentials", "", False),
+        ("secrets.py", "", False),
+        ("tokenizer.json", "", False),
         ("about.md", "Keys begin with -----BEGIN PRIVATE KEY-----\n", False),
         ("config.py", "TOKEN = 'hunter2hunter2'", True),
         ("train.py", "TOKEN = os.environ['TOKEN']", False),
     ],
 )
 def test_files_that_hold_secrets(tmp_path: Path, name: str, content: str, is_secret: bool) -> None:
-    (tmp_path / name).write_text(content)
-    assert secret_in(tmp_path / name, ["hunter2hunter2", "abc"]) is is_secret
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    assert secret_in(path, name, ["hunter2hunter2", "abc"]) is is_secret
 
 
 @pytest.mark.parametrize("before", [0, 1, CHUNK - 5, CHUNK, 3 * CHUNK - 1])
 def test_a_secret_anywhere_in_a_large_file(tmp_path: Path, before: int) -> None:
     path = tmp_path / "weights.bin"
     path.write_bytes(bytes(before) + b"hunter2hunter2" + bytes(CHUNK))
-    assert secret_in(path, ["hunter2hunter2", "another"])
-    assert not secret_in(path, ["hunter2hunter3", "another"])
+    assert secret_in(path, path.name, ["hunter2hunter2", "another"])
+    assert not secret_in(path, path.name, ["hunter2hunter3", "another"])
 
 
 @pytest.mark.parametrize(
@@ -122,6 +135,8 @@ def test_a_secret_anywhere_in_a_large_file(tmp_path: Path, before: int) -> None:
         ("diff --git a/train.py b/train.py\n+print('more')\n", False),
         ("diff --git a/.env.example b/.env.example\n+TOKEN=\n", False),
         ("diff --git a/lib/.env b/lib/.env\n+TOKEN=abcdef\n", True),
+        ("diff --git a/conf/secrets.yaml b/conf/secrets.yaml\n+token: abcdef\n", True),
+        ("diff --git a/ca.pem b/ca.pem\n+-----BEGIN CERTIFICATE-----\n", False),
         ("diff --git a/key b/key\n+-----BEGIN OPENSSH PRIVATE KEY-----\n", True),
         ("diff --git a/sub/deploy b/sub/deploy\n+anything\n", True),
         ("diff --git a/sub/my deploy b/sub/my deploy\n+anything\n", False),
