@@ -13,7 +13,7 @@ from mlproj.environments.environment import Environment
 from mlproj.files import sha256_of_file
 from mlproj.locations import cache_folder
 from mlproj.runs.inputs import digest_of_input
-from mlproj.runs.record import RunRecord
+from mlproj.runs.record import OF_CALLER, RunRecord
 from mlproj.text import one_line
 
 _EPOCH = "SOURCE_DATE_EPOCH"
@@ -35,7 +35,17 @@ def decisive(resolved: Resolved, environment: Environment, caller: Mapping[str, 
         found |= dict(_programs(resolved, caller))
     if value := _imports_of_caller(resolved, caller):
         found[_IMPORTS] = value
+    if taken := _taken_from_caller(resolved):
+        # Their values may be anybody's secrets: it is recorded which they are, and not what.
+        found[OF_CALLER] = ", ".join(taken)
     return found | dict(_outputs_of_others(resolved))
+
+
+def _taken_from_caller(resolved: Resolved) -> list[str]:
+    """The variables that a container has from whoever starts it, and whose values no record holds."""
+    docker = resolved.environment.docker
+    known = (*resolved.entry_point.environment_variables, *resolved.reproducibility.variables)
+    return [each for each in (docker.environment if docker else ()) if isinstance(each, str) and each not in known]
 
 
 def with_decisive(record: RunRecord, found: Mapping[str, str]) -> RunRecord:
@@ -106,9 +116,7 @@ def _undecided_of_environment(resolved: Resolved, environment: Environment) -> I
         volumes = [read_volume(each, resolved.loaded.folder) for each in docker.volumes]
         if outside := [each.source for each in volumes if not _is_inside(Path(each.source), resolved)]:
             yield f"its container has folders or volumes that are no part of the project: {_some(outside)}"
-        known = (*resolved.entry_point.environment_variables, *resolved.reproducibility.variables)
-        taken = [each for each in docker.environment if isinstance(each, str) and each not in known]
-        if taken:
+        if taken := _taken_from_caller(resolved):
             told = "under `reproducibility: {variables: […]}` they would be recorded"
             yield f"its container has variables of the caller's: {_some(taken)} ({told})"
     if environment.kind == "virtualenv" and environment.lock_text is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlproj.reproduction.causes import causes
 from mlproj.reproduction.verdict import Verdict
-from mlproj.runs.record import FileRecord, RunRecord
+from mlproj.runs.record import OF_CALLER, FileRecord, RunRecord
 from mlproj.runs.store import Store, files_of
 from mlproj.text import one_line
 
@@ -41,6 +41,8 @@ def likely_reasons(store: Store, verdict: Verdict, recorded: RunRecord, again: R
             "nothing that is recorded differs: randomness without a seed, or work whose order changes from run to run "
             "(threads, GPU kernels); `--repeat` tells it from a machine that differs"
         )
+    if recorded.request is not None and (taken := recorded.request.decided_by.get(OF_CALLER)):
+        found.append(f"variables of the caller's, whose values no record holds, may be others: {one_line(taken)}")
     if recorded.request is not None and recorded.request.secrets:
         names = ", ".join(one_line(each) for each in recorded.request.secrets)
         found.append(f"a secret, whose value no record holds, may be another one: {names}")

@@ -79,6 +79,10 @@ class CommandRecord:
     timeout_s: float | None = _said("The time it was given, in seconds", default=None)
 
 
+# The name in ``decided_by`` under which the variables are listed that a container has of its caller's.
+OF_CALLER = "variables of the caller"
+
+
 @dataclass(frozen=True)
 class RequestRecord:
     """What was asked for, as far as the rest of the record does not say it: for the run to be had again."""

@@ -240,11 +240,17 @@ def test_what_a_container_has_of_the_machine(
 ) -> None:
     declared = declared.replace("OUTSIDE", str(tmp_path / "outside"))
     (tmp_path / "outside").mkdir()
-    folder = look(MANIFEST.replace("{system: {}}", f"{{docker: {{image: '{PYTHON_IMAGE}', {declared}}}}}"))
+    manifest = MANIFEST.replace("{system: {}}", f"{{docker: {{image: '{PYTHON_IMAGE}', {declared}}}}}")
+    script = "import os; open('out.txt', 'w').write(os.environ.get('ALPHA', ''))\n"
+    folder = look(manifest.replace("look.py]", "look.py], outputs: {out: out.txt}"), script)
     for _ in range(2):
         hit, said = reused(mlproj, folder, env={"ALPHA": "1"})
         assert not hit
         assert told in said
+    if "ALPHA" in declared:
+        again = mlproj("reproduce", "@last", env={"ALPHA": "2"})
+        assert again.returncode == 1
+        assert "variables of the caller's, whose values no record holds, may be others: ALPHA" in again.stdout
     if "data:/data'" in declared:
         engine.client.remove_volume("data")
 
