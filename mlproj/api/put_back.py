@@ -41,6 +41,9 @@ def put_back(store: Store, record: RunRecord, resolved: Resolved) -> str:
         with _scratch_in(project) as scratch:
             for file in wanted:
                 _put(folder / file.path, scratch / "part", project / file.path, one_line(file.path))
+    for output in record.outputs:
+        if output.path.endswith("/") and not output.files:
+            (project / output.path).mkdir(parents=True, exist_ok=True)
     return _others(record, resolved)
 
 

@@ -199,6 +199,14 @@ entry_points:
     assert not (folder / ".mlproj").exists()
 
 
+def test_a_folder_that_was_empty_is_there_again(mlproj: Any, look: Any) -> None:
+    folder = look(MANIFEST.replace("[python, look.py]", "[mkdir, -p, out], outputs: {out: out/}"))
+    mlproj("run", folder)
+    (folder / "out").rmdir()
+    assert reused(mlproj, folder)[0]
+    assert (folder / "out").is_dir()
+
+
 def test_a_reproduction_stands_for_no_run(mlproj: Any, look: Any) -> None:
     folder = look()
     mlproj("run", folder)
