@@ -13,6 +13,7 @@ from mlproj.api.resolution import Resolved, made_by_runs
 from mlproj.errors import MlprojError
 from mlproj.runs.record import InputRecord
 from mlproj.sources import Snapshot, take_snapshot
+from mlproj.sources.digest import stamp_of_folder
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ def look_again(request: RunRequest, resolved: Resolved, inputs: Sequence[InputRe
 
 
 def _source_now(request: RunRequest, resolved: Resolved) -> Snapshot:
-    return take_snapshot(request.project, made_by_runs(request, resolved.entry_point, resolved.loaded.folder))
+    before, made_here = resolved.snapshot, made_by_runs(request, resolved.entry_point, resolved.loaded.folder)
+    if before.stamp is not None and before.stamp == stamp_of_folder(before.folder, made_here):
+        return before
+    return take_snapshot(request.project, made_here)
 
 
 def _files(snapshot: Snapshot) -> Mapping[str, bytes]:

@@ -36,10 +36,12 @@ class SourceFile(NamedTuple):
 class FolderContent:
     """What a folder holds: the SHA-256 over all of it, and the names of files too large to be read.
 
-    ``files`` are the files themselves, where all of them are at most 5 MiB and 1,000; else there are none.
+    ``files`` are the files themselves, where all of them are at most 5 MiB and 1,000; else there are none. By the
+    ``stamp`` it is told later, without reading, that nothing has changed.
     """
 
     digest: str
+    stamp: str
     too_large: tuple[str, ...] = ()
     files: tuple[SourceFile, ...] = field(default=(), repr=False)
 
@@ -52,12 +54,13 @@ def read_folder(folder: Path, outputs: Sequence[str] = ()) -> FolderContent:
     over 200 MiB counts with its size and time of change instead of its content. Symbolic links count as what they
     point at by name, and are not followed.
     """
-    digest = hashlib.sha256()
+    digest, stamp = hashlib.sha256(), hashlib.sha256()
     too_large = []
     files: list[SourceFile] = []
     room = MOST_KEPT_BYTES
     for name, entry in source_files(folder, outputs):
         status = entry.stat(follow_symlinks=False)
+        stamp.update(_stamp(name, status))
         encoded = name.encode("utf-8", "surrogateescape")
         if stat.S_ISLNK(status.st_mode):
             content, kind = os.fsencode(os.readlink(entry.path)), "link"  # noqa: PTH115  Path changes what it says
@@ -79,7 +82,19 @@ def read_folder(folder: Path, outputs: Sequence[str] = ()) -> FolderContent:
             room, files = -1, []
         else:
             files.append(SourceFile(name, kind, content))
-    return FolderContent(digest.hexdigest(), tuple(too_large), tuple(files))
+    return FolderContent(digest.hexdigest(), stamp.hexdigest(), tuple(too_large), tuple(files))
+
+
+def stamp_of_folder(folder: Path, outputs: Sequence[str] = ()) -> str:
+    """The ``stamp`` that ``read_folder`` would give: over the names, sizes and times of the files."""
+    stamp = hashlib.sha256()
+    for name, entry in source_files(folder, outputs):
+        stamp.update(_stamp(name, entry.stat(follow_symlinks=False)))
+    return stamp.hexdigest()
+
+
+def _stamp(name: str, status: os.stat_result) -> bytes:
+    return repr((name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)).encode()
 
 
 def write_source_files(files: Iterable[SourceFile], folder: Path) -> None:

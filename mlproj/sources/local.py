@@ -110,5 +110,11 @@ def fetch(uri: str, outputs: Sequence[str], _: Fetching) -> Snapshot:
     except OSError as error:
         raise SourceError(f"the project cannot be read: {one_line(error)}") from None
     return Snapshot(
-        folder, "folder", digest=content.digest, left_out=content.too_large, files=content.files, notes=notes
+        folder,
+        "folder",
+        digest=content.digest,
+        stamp=content.stamp,
+        left_out=content.too_large,
+        files=content.files,
+        notes=notes,
     )

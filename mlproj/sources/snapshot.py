@@ -15,10 +15,11 @@ class Snapshot:
 
     ``patch`` is in git's format and holds what a dirty tree changes within the project's folder; ``left_out`` names
     untracked files too large to be in it. ``digest`` (SHA-256) identifies the patch of a dirty tree, the files of a
-    folder that is in no repository, or an archive's bytes. ``files`` are those of such a folder, where they are few and
-    small enough to be kept with a run. A source that was fetched lies in a ``tree`` of its own,
-    which ``release_tree`` clears away; ``remote`` is then where it came from, without credentials, and ``revision``
-    what was asked for. ``secrets`` are the credentials in the URI, which nothing may record or show.
+    folder that is in no repository, or an archive's bytes. ``files`` are those of such a folder, where they are few
+    and small enough to be kept with a run; ``stamp`` is what tells without reading that they are the same. A source
+    that was fetched lies in a ``tree`` of its own, which ``release_tree`` clears away; ``remote`` is then where it
+    came from, without credentials, and ``revision`` what was asked for. ``secrets`` are the credentials in the URI,
+    which nothing may record or show.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class Snapshot:
     patch: bytes = field(default=b"", repr=False)
     left_out: tuple[str, ...] = ()
     digest: str | None = None
+    stamp: str | None = None
     files: tuple[SourceFile, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
     revision: str | None = None

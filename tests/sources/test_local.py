@@ -10,7 +10,7 @@ import pytest
 
 from mlproj.errors import SourceError
 from mlproj.sources import take_snapshot
-from mlproj.sources.digest import read_folder
+from mlproj.sources.digest import read_folder, stamp_of_folder
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -75,6 +75,15 @@ def test_what_runs_leave_does_not_count(tmp_path: Path) -> None:
     assert take_snapshot(str(folder), outputs).digest == before
     write(folder, {"plots/notes.txt": "n"})
     assert take_snapshot(str(folder), outputs).digest != before
+
+
+def test_a_stamp_tells_without_reading_that_nothing_has_changed(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", {"a": "1", "sub/b": "2", "out/x": "3"})
+    stamp = read_folder(folder, ["out"]).stamp
+    write(folder, {"out/x": "4", "__pycache__/a.pyc": ""})
+    assert stamp_of_folder(folder, ["out"]) == stamp
+    (folder / "sub" / "b").write_text("3")
+    assert stamp_of_folder(folder, ["out"]) != stamp
 
 
 def test_special_files_and_loops_are_passed_over(tmp_path: Path) -> None:
