@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,21 @@ RULES = {
 }
 
 LIVE = "name: live\nenvironment: {system: {}}\nentry_points: {train: {command: [python3, train.py]}}\n"
+
+
+@contextmanager
+def going_on(home: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run of the project in ``folder`` that goes on for the length of a ``with`` block, if it is not ended before."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "mlproj", "run", ".", "--name", "live"],
+        cwd=folder, env={**os.environ, "MLPROJ_HOME": str(home)}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield run
+    finally:
+        run.terminate()
+        run.wait(timeout=30)
 
 
 def settled(page: Any) -> None:
@@ -145,12 +162,7 @@ def test_a_run_is_seen_as_it_goes_on_and_is_stopped(page: Any, tmp_path: Path) -
     with shown(page, home) as address:
         page.goto(address)
         page.get_by_text("No runs yet").wait_for()
-        run = subprocess.Popen(
-            [sys.executable, "-m", "mlproj", "run", ".", "--name", "live"],
-            cwd=folder, env={**os.environ, "MLPROJ_HOME": str(home)}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
+        with going_on(home, folder):
             # The page finds the run by itself, and its metric's value changes in it.
             page.locator("tr.run .status.running").wait_for()
             page.wait_for_function("() => document.querySelector('td.number:not(:empty)') !== null")
@@ -168,20 +180,12 @@ def test_a_run_is_seen_as_it_goes_on_and_is_stopped(page: Any, tmp_path: Path) -
             page.on("dialog", lambda dialog: dialog.accept())
             page.get_by_role("button", name="Stop").click()
             page.locator("#head .status.killed").wait_for()
-        finally:
-            run.terminate()
-            run.wait(timeout=30)
 
 
 def test_a_page_whose_server_ended_says_so_and_goes_on_when_it_is_back(page: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     folder = project_in(tmp_path / "live", WATCHED, LIVE)
-    run = subprocess.Popen(
-        [sys.executable, "-m", "mlproj", "run", ".", "--name", "live"],
-        cwd=folder, env={**os.environ, "MLPROJ_HOME": str(home)}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
+    with going_on(home, folder) as run:
         with served(home) as (address, _):
             page.goto(address)
             page.locator("tr.run .status.running").wait_for()
@@ -200,9 +204,6 @@ def test_a_page_whose_server_ended_says_so_and_goes_on_when_it_is_back(page: Any
         with shown(page, home, "--port", str(urlsplit(address).port)):
             page.locator("#head .status.killed").wait_for()
             page.locator("#gone").wait_for(state="hidden")
-    finally:
-        run.terminate()
-        run.wait(timeout=30)
     assert page.faults
     assert all("ERR_CONNECTION_REFUSED" in fault for fault in page.faults)
     page.faults.clear()
@@ -353,14 +354,10 @@ def test_a_run_that_lost_its_mlproj_is_called_lost(page: Any, tmp_path: Path) ->
     home = tmp_path / "home"
     folder = project_in(tmp_path / "live", WATCHED, LIVE)
     with shown(page, home) as address:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "mlproj", "run", "."],
-            cwd=folder, env={**os.environ, "MLPROJ_HOME": str(home)}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        page.goto(address)
-        page.locator("tr.run .status.running").wait_for()
-        run.kill()
-        run.wait()
-        page.locator("tr.run .status.lost").wait_for()
+        with going_on(home, folder) as run:
+            page.goto(address)
+            page.locator("tr.run .status.running").wait_for()
+            run.kill()
+            run.wait()
+            page.locator("tr.run .status.lost").wait_for()
     assert "lost" in mlproj("runs", env={"MLPROJ_HOME": str(home)}).stdout
