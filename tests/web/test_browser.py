@@ -353,11 +353,10 @@ def test_a_page_weighs_little(server: str, page: Any, made: Made) -> None:
 def test_a_run_that_lost_its_mlproj_is_called_lost(page: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     folder = project_in(tmp_path / "live", WATCHED, LIVE)
-    with shown(page, home) as address:
-        with going_on(home, folder) as run:
-            page.goto(address)
-            page.locator("tr.run .status.running").wait_for()
-            run.kill()
-            run.wait()
-            page.locator("tr.run .status.lost").wait_for()
+    with shown(page, home) as address, going_on(home, folder) as run:
+        page.goto(address)
+        page.locator("tr.run .status.running").wait_for()
+        run.kill()
+        run.wait()
+        page.locator("tr.run .status.lost").wait_for()
     assert "lost" in mlproj("runs", env={"MLPROJ_HOME": str(home)}).stdout
