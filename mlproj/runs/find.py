@@ -19,15 +19,27 @@ _LOWER = frozenset(
         "loss", "losses", "error", "errors", "err", "rmse", "mse", "mae", "mape", "rmsle", "msle",
         "nll", "perplexity", "ppl", "wer", "cer", "fid", "brier", "logloss", "deviance", "regret",
         "time", "duration", "latency", "seconds", "bpb", "bpc", "fpr", "fnr", "hinge", "divergence",
-        "kl",
+        "kl", "bouldin",
     )
 )  # fmt: skip
 _HIGHER = frozenset(
     (
         "acc", "accuracy", "auc", "auroc", "auprc", "ap", "map", "f", "f1", "f2", "fbeta", "precision",
-        "recall", "r2", "score", "dice", "iou", "miou", "bleu", "rouge", "meteor", "ndcg", "mrr",
+        "recall", "r2", "dice", "iou", "miou", "bleu", "rouge", "meteor", "ndcg", "mrr",
         "sensitivity", "specificity", "correlation", "reward", "return", "throughput", "likelihood",
         "elbo", "psnr", "ssim", "kappa", "mcc", "tpr", "tnr", "hits",
+    )
+)  # fmt: skip
+# What says nothing beside a word of the two above: `brier_score`, `davies_bouldin_score`.
+_HIGHER_ALONE = frozenset(("score", "scores"))
+# What turns a name round, as scikit-learn's `neg_mean_squared_error`, `negative_log_likelihood`.
+_NEGATED = frozenset(("neg", "negative"))
+# What makes a name about something else than the quality itself: `accuracy_std`, `loss_reduction`.
+_ABOUT_IT = frozenset(
+    (
+        "std", "stdev", "stddev", "var", "variance", "sem", "stderr", "drop", "gap", "reduction", "free", "delta",
+        "diff", "difference", "change", "gain", "improvement", "increase", "decrease", "ratio", "rank", "threshold",
+        "weight", "scale", "count",
     )
 )  # fmt: skip
 
@@ -96,17 +108,30 @@ def _marked(store: Store, name: str, trashed: bool) -> list[str]:
 
 
 def better_end(metric: str) -> str:
-    """``min`` or ``max``: which end of a metric is the better, by its name. Raises
-    UsageError when it does not tell.
+    """``min`` or ``max``: which end of a metric is the better, by the words of its name. Raises
+    UsageError when they do not tell.
     """
     words = re.findall("[a-z]+[0-9]?", re.sub("([a-z])([A-Z])", r"\1_\2", metric).lower())
-    lower, higher = bool(_LOWER.intersection(words)), bool(_HIGHER.intersection(words))
-    if lower == higher:
+    end = _end_by_words(words)
+    if end is None:
         raise UsageError(
             f"the name `{one_line(metric)}` does not tell whether low or high is better",
             hint=f"Write @min:{one_line(metric)} or @max:{one_line(metric)}.",
         )
-    return "min" if lower else "max"
+    return end
+
+
+def _end_by_words(words: list[str]) -> str | None:
+    if _ABOUT_IT.intersection(words):
+        return None
+    lower, higher = bool(_LOWER.intersection(words)), bool(_HIGHER.intersection(words))
+    if not lower and not higher and _HIGHER_ALONE.intersection(words):
+        higher = True
+    if words[:1] == ["neg"] and lower == higher:  # the scorers of scikit-learn: greater is always better
+        return "max"
+    if lower == higher:
+        return None
+    return "min" if lower != bool(_NEGATED.intersection(words)) else "max"
 
 
 def _described(store: Store, run_id: str) -> str:
