@@ -86,6 +86,7 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             try:
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
+                listener.project(resolved.project_name)
                 facts = facts_of(resolved)
                 if request.reuse and (found := reused(request, resolved, facts, listener)) is not None:
                     stand_down(standby)

@@ -62,9 +62,18 @@ def take_acceptance(options: dict[str, Any]) -> Any:
     if not any(wanted.values()) and wanted["baseline"] is None and not on_github:
         return None
     from mlproj.api.acceptance import prepare_acceptance
+
+    return prepare_acceptance(*(wanted[name] for name in names))
+
+
+def meet_project(acceptance: Any, project: str) -> Any:
+    """What is asked of the run with the baseline that there is for its project. Raises ``UsageError``."""
+    if acceptance is None or acceptance.named is None:
+        return acceptance
+    from mlproj.api.acceptance import with_baseline
     from mlproj.cli.options import open_store
 
-    return prepare_acceptance(open_store(), *(wanted[name] for name in names))
+    return with_baseline(open_store(), acceptance, project)
 
 
 def reports_asked_for(options: dict[str, Any]) -> tuple[Path, ...]:
@@ -92,6 +101,7 @@ def accept(record: Any, acceptance: Any) -> int:
         say(f"{coloured('✗', sys.stderr, fg='red')} {one_line(each.name)}: {one_line(each.told)}")
         if github.is_github(os.environ):
             say(github.of_the_job(f"{report.title} is not accepted", f"{each.name}: {each.told}"))
+    _tell_of_baseline(report, acceptance)
     write_reports(report, acceptance)
     if github.is_github(os.environ) and not os.environ.get("MLPROJ_RUN_ID"):
         from mlproj.reporting.markdown import to_markdown
@@ -101,3 +111,19 @@ def accept(record: Any, acceptance: Any) -> int:
         except OSError as error:
             warn(f"the job's summary cannot be written: {error.strerror or error}")
     return NOT_ACCEPTED if failed else 0
+
+
+def _tell_of_baseline(report: Any, acceptance: Any) -> None:
+    """Say which baseline it is that was not kept, and which changes nothing has judged."""
+    if report.baseline is None:
+        return
+    rows = [each.row for each in report.metrics if each.row is not None]
+    if not all(row.passed for row in rows):
+        say(f"  the baseline is {one_line(report.baseline.label)}")
+    for row in rows:
+        if row.direction == "other" and row.name not in acceptance.slacks:
+            name = one_line(row.name)
+            warn(
+                f"`{name}` went from {row.before:.6g} to {row.now:.6g}, and nothing judges that: the name does not tell "
+                f"which end is better, and no `--tolerance {name}=AMOUNT` says how far it may go"
+            )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlproj.cli.acceptance import accept, acceptance_options, reports_asked_for, take_acceptance, tell_failure
+from mlproj.cli.acceptance import (
+    accept,
+    acceptance_options,
+    meet_project,
+    reports_asked_for,
+    take_acceptance,
+    tell_failure,
+)
 from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.mlflow_options import mlflow_options, take_mlflow_options
 from mlproj.cli.options import (
@@ -263,8 +271,13 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         stand_down(standby)
         raise
     display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
+
+    def meet(name: str) -> None:
+        nonlocal acceptance
+        acceptance = meet_project(acceptance, name)
+
     try:
-        record = execute(request, display.listener(), standby)
+        record = execute(request, replace(display.listener(), project=meet), standby)
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except MlprojError as error:

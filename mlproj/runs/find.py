@@ -65,6 +65,22 @@ def find(store: Store, name: str, *, trashed: bool = False) -> RunRecord:
     raise RunNotFoundError(f"`{one_line(name)}` is the name of more than one run:\n{lines}{more}")
 
 
+def find_to_compare(store: Store, name: str, project: str) -> RunRecord:
+    """The run that a run of ``project`` is to be held against, by a name as ``find`` takes it.
+
+    The ``@`` forms mean the finished runs of that project: one of another, or one that failed, is no measure for it.
+    Raises as ``find`` does.
+    """
+    if not name.startswith("@"):
+        return find(store, name)
+    if ids := _marked(store, name, trashed=False, project=project):
+        return load(store, ids[0])
+    raise RunNotFoundError(
+        f"there is no finished run `{one_line(name)}` of the project {one_line(project)} in the store",
+        hint="A run of another project is named by its id; `mlproj runs` lists them.",
+    )
+
+
 def _rows(store: Store, statement: str, *values: object) -> list[tuple[str, ...]]:
     with explained(store.folder):
         return store.connection.execute(statement, values).fetchall()
@@ -86,12 +102,14 @@ def _named(store: Store, name: str, trashed: bool) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _marked(store: Store, name: str, trashed: bool) -> list[str]:
+def _marked(store: Store, name: str, trashed: bool, project: str | None = None) -> list[str]:
+    """The run that an ``@`` form means; with ``project`` among the finished runs of that one alone."""
     word, _, metric = name.partition(":")
+    among, values = ("", []) if project is None else (" AND status = 'finished' AND project = ?", [plain(project)])
     if match := re.fullmatch("@last(?:~([0-9]{1,9}))?", name):
         own = f"parent IS NULL AND {_trash_condition(trashed)}"
-        statement = f"SELECT id FROM runs WHERE {own} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
-        return [row[0] for row in _rows(store, statement, int(match[1] or 0))]
+        statement = f"SELECT id FROM runs WHERE {own} {among} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
+        return [row[0] for row in _rows(store, statement, *values, int(match[1] or 0))]
     if word not in ("@best", "@min", "@max") or not metric:
         raise UsageError(
             f"`{one_line(name)}` names no run",
@@ -103,8 +121,8 @@ def _marked(store: Store, name: str, trashed: bool) -> list[str]:
     order = "ASC" if (better_end(metric) if word == "@best" else word[1:]) == "min" else "DESC"
     statement = f"""SELECT runs.id FROM metrics JOIN runs ON runs.number = metrics.run
         WHERE metrics.name = ? AND metrics.value IS NOT NULL AND status = 'finished'
-        AND {_trash_condition(trashed)} ORDER BY metrics.value {order}, runs.id DESC LIMIT 1"""  # noqa: S608
-    return [row[0] for row in _rows(store, statement, plain(metric))]
+        AND {_trash_condition(trashed)}{among} ORDER BY metrics.value {order}, runs.id DESC LIMIT 1"""  # noqa: S608
+    return [row[0] for row in _rows(store, statement, plain(metric), *values)]
 
 
 def better_end(metric: str) -> str:

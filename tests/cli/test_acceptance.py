@@ -139,6 +139,45 @@ class TestBaseline:
         assert "there is no run `abc` on the remote lab" in cli("run", wine, "--baseline", "lab@abc").err
         assert "there is no remote `labb`. Did you mean `lab`?" in cli("run", wine, "--baseline", "labb@last").err
 
+    def test_by_its_place_is_a_finished_run_of_the_same_project(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        cli("run", wine, "-q", "-P", "rmse=50")
+        other = tmp_path / "other"
+        other.mkdir()
+        for file in wine.iterdir():
+            (other / file.name).write_text(file.read_text().replace("name: wine", "name: beer"))
+        cli("run", other, "-q", "-P", "rmse=90")
+        cli("run", other, "-q", "-P", "rmse=1")
+        (wine / "train.py").write_text(TRAIN + "raise SystemExit(1)")
+        cli("run", wine, "-q", "-P", "rmse=95")
+        (wine / "train.py").write_text(TRAIN)
+        for name in ("@last", "@best:rmse", "@max:rmse", "@last~0"):
+            done = cli("run", wine, "-q", "-P", "rmse=60", "--baseline", name)
+            assert done.status == 3
+            assert "baseline: rmse: 50 → 60" in done.err
+            assert "the baseline is run " in done.err
+            assert " of wine: train, 20" in done.err
+            cli("delete", "@last")
+        cli("remote", "add", "lab", tmp_path / "lab")
+        cli("push", "lab")
+        assert "baseline: rmse: 50 → 60" in cli("run", wine, "-q", "-P", "rmse=60", "--baseline", "lab@best:rmse").err
+
+    def test_of_a_project_that_has_not_finished_yet_is_refused_before_anything_runs(self, cli: Any, wine: Path) -> None:
+        cli("run", wine, "-q")
+        (wine / "mlproj.yaml").write_text(MANIFEST.replace("wine", "beer"))
+        done = cli("run", wine, "--baseline", "@best:rmse")
+        assert done.status == 2
+        assert "there is no finished run `@best:rmse` of the project beer" in done.err
+        assert len(cli("runs", "--json").json) == 1
+
+    def test_says_of_which_change_nothing_judges(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        (tmp_path / "b.json").write_text('{"width": 4}')
+        done = cli("run", wine, "-q", "--baseline", tmp_path / "b.json", "--report", tmp_path / "r.md")
+        assert done.status == 0
+        assert "`width` went from 4 to 3, and nothing judges that" in done.err
+        assert "its name does not tell which end is better" in (tmp_path / "r.md").read_text()
+        words = ["--baseline", tmp_path / "b.json", "--tolerance", "width=1"]
+        assert "nothing judges" not in cli("run", wine, "-q", *words).err
+
     def test_tolerances_are_checked(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         (tmp_path / "b.json").write_text('{"rmse": 1}')
         assert "METRIC=AMOUNT" in cli("run", wine, "--baseline", tmp_path / "b.json", "--tolerance", "rmse").err
