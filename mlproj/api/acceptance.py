@@ -165,7 +165,7 @@ def judge_acceptance(store: Store, record: RunRecord, acceptance: Acceptance) ->
 
 
 def _asserted(store: Store, record: RunRecord, text: str) -> Check:
-    return Check(text, holds(store, record.id, text), found_instead(store, record, text))
+    return Check(text, holds(store, record, text), found_instead(store, record, text))
 
 
 def _beside(row: BaselineRow) -> Check:
