@@ -110,7 +110,8 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
 def _print(attempt: Any, recorded: str, again: str) -> None:
     verdict = attempt.verdict
     name = coloured(verdict.name, sys.stdout, fg=_COLOURS[verdict.name], bold=True)
-    compared = f"{plural(verdict.metrics, 'metric')} and {plural(verdict.files, 'file')} compared"
+    nested = f" of it and {plural(verdict.nested_runs, 'nested run')}" if verdict.nested_runs else ""
+    compared = f"{plural(verdict.metrics, 'metric')} and {plural(verdict.files, 'file')}{nested} compared"
     out(f"{name}  run {recorded} and its reproduction {again}: {compared}")
     for difference in verdict.differences[:_MOST_SHOWN]:
         mark = "~" if difference.allowed else "≠"

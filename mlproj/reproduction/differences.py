@@ -21,6 +21,11 @@ class Difference:
     again: Any = None
     allowed: bool = False
 
+    @property
+    def of_nested(self) -> bool:
+        """Whether it is about a run that was begun within the one."""
+        return self.what.startswith("nested run")
+
     def __str__(self) -> str:
         return f"{self.what}: {self.how}"
 
