@@ -93,10 +93,7 @@ def load_baseline(store: Store, text: str, project: str) -> Baseline:
     if path.suffix.lower() in (".json", ".zip") or path.is_file():
         return Baseline(text, _metrics_in(path))
     remote, at, which = text.partition("@")
-    if at and remote:
-        record = _on_remote(store, remote, which, project)
-    else:
-        record = find_to_compare(store, text, project)
+    record = _on_remote(store, remote, which, project) if at and remote else find_to_compare(store, text, project)
     label = f"run {record.id[:12]} of {record.project}: {record.entry_point}, {record.started_at[:10]}"
     return Baseline(label, record.metrics)
 

@@ -124,6 +124,6 @@ def _tell_of_baseline(report: Any, acceptance: Any) -> None:
         if row.direction == "other" and row.name not in acceptance.slacks:
             name = one_line(row.name)
             warn(
-                f"`{name}` went from {row.before:.6g} to {row.now:.6g}, and nothing judges that: the name does not tell "
+                f"`{name}` went from {row.before:.6g} to {row.now:.6g}, and nothing judges that: the name does not say "
                 f"which end is better, and no `--tolerance {name}=AMOUNT` says how far it may go"
             )

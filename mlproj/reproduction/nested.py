@@ -39,7 +39,7 @@ def nested_runs(store: Store, recorded: RunRecord, again: RunRecord) -> NestedRu
             continue
         if counts[0] != counts[1]:
             what = f"{label.removesuffix(' ')}s"
-            found.differences.append(Difference(what, f"{counts[0]} → {counts[1]}", *counts))
+            found.differences.append(Difference(what, f"{counts[0]} → {counts[1]}", counts[0], counts[1]))
         for number, (first, second) in enumerate(_paired(both[0], both[1]), start=1):
             named = f"{label}{one_line(first.name) or number}"
             if first.id not in seen:

@@ -40,7 +40,7 @@ class BaselineRow:
     """One metric beside the baseline's. ``passed`` is false for one that is worse by more than its slack.
 
     ``direction`` is ``other`` where the metric's name does not tell which end is the better one; such a one passes,
-    unless a slack was given for it and it differs by more. A number that has become NaN does not pass whatever its name.
+    unless a slack was given for it and it differs by more. A number that has become NaN never passes.
     """
 
     name: str
