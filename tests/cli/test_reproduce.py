@@ -110,6 +110,19 @@ def test_a_run_of_a_commit_comes_out_identical(mlproj: Any, wine: Any) -> None:
     assert not Path(again["command"]["cwd"]).exists()
 
 
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_numbers_without_end_or_value_are_given_again(mlproj: Any, project: Any, value: str) -> None:
+    text = (
+        "entry_points:\n  main:\n    command: [python, show.py, '{args}']\n"
+        "    parameters: {x: {type: float}, xs: {type: 'list[float]'}}\n    outputs: {o: o.txt}\n"
+    )
+    folder = project(text, {"show.py": "import sys; open('o.txt', 'w').write(str(sys.argv))"})
+    ran(mlproj, folder, "-P", f"x={value}", "-P", f"xs=1,{value}")
+    done = mlproj("reproduce", "@last")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("identical")
+
+
 def test_what_was_changed_and_not_committed_comes_back_too(mlproj: Any, wine: Any) -> None:
     folder = wine()
     (folder / "extra.py").write_text("out['untracked'] = True\n")
