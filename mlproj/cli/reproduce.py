@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -64,6 +65,7 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
     from mlproj.cli.progress import RunDisplay
     from mlproj.execution.supervise import Streams, stand_by
     from mlproj.parameters.given import gather
+    from mlproj.reproduction.reasons import ASK_FOR_REPEAT
     from mlproj.runs.find import find
     from mlproj.runs.store import shown_id
 
@@ -82,7 +84,10 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
         display = RunDisplay(quiet=options["quiet"], verbose=False)
         try:
             sys.stdout.flush()
-            attempts.append(have_again(store, record, chosen, display.listener(), lambda: stand_by(streams)))
+            attempt = have_again(store, record, chosen, display.listener(), lambda: stand_by(streams))
+            if repeat > 1:
+                attempt = replace(attempt, reasons=tuple(each.removesuffix(ASK_FOR_REPEAT) for each in attempt.reasons))
+            attempts.append(attempt)
         except Interrupted as interrupted:
             return 128 + interrupted.number
         except NotReproducibleError as error:

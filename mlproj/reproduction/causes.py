@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlproj.files import finite
 from mlproj.runs.record import RunRecord
 from mlproj.sources.digest import read_folder
 from mlproj.text import one_line
@@ -144,7 +145,11 @@ def _changed(first: Mapping[str, Any], second: Mapping[str, Any], absent: str = 
 
 
 def _differs(one: Any, other: Any, name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return (name in first) != (name in second) or one != other or isinstance(one, bool) != isinstance(other, bool)
+    if (name in first) != (name in second) or isinstance(one, bool) != isinstance(other, bool):
+        return True
+    # As records have them: NaN is `nan`, and so the same as another. 0 and -0 are equal to Python, not to a command.
+    one, other = finite(one), finite(other)
+    return bool(one != other) or (one == 0 and str(one) != str(other) and isinstance(one, float))
 
 
 def _shown(value: Any) -> str:

@@ -123,6 +123,33 @@ def test_numbers_without_end_or_value_are_given_again(mlproj: Any, project: Any,
     assert done.stdout.startswith("identical")
 
 
+class TestReasons:
+    """What is said to be the likely reason where nothing that is recorded differs."""
+
+    def told(self, mlproj: Any, folder: Path, *words: str, **variables: str) -> list[str]:
+        ran(mlproj, folder)
+        done = mlproj("reproduce", "@last", "--json", *words, env=variables)
+        assert done.returncode == 1, done.stderr
+        found = json.loads(done.stdout)
+        return list(found.get("reasons") or found["attempts"][0]["reasons"])
+
+    def test_another_end_is_not_taken_for_chance(self, mlproj: Any, wine: Any) -> None:
+        folder = wine(extra="if os.environ.get('FULL'): raise OSError(28, 'No space left on device')\n")
+        reasons = self.told(mlproj, folder, FULL="1")
+        assert len(reasons) == 1
+        assert reasons[0].startswith("it ended in another way, and nothing that is recorded differs: something that no")
+        assert "`mlproj logs " in reasons[0]
+
+    def test_the_folder_in_an_output(self, mlproj: Any, wine: Any) -> None:
+        reasons = self.told(mlproj, wine(extra="out['at'] = os.getcwd()\n"))
+        assert reasons == ["the folder that it ran in, which is another one each time, is in the output: out.json"]
+
+    def test_chance_once_it_has_been_repeated_does_not_ask_for_that(self, mlproj: Any, wine: Any) -> None:
+        folder = wine(extra="metrics['rmse'] = random.random()\n")
+        assert "`--repeat`" in self.told(mlproj, folder)[0]
+        assert "`--repeat`" not in self.told(mlproj, folder, "--repeat", "2")[0]
+
+
 def test_what_was_changed_and_not_committed_comes_back_too(mlproj: Any, wine: Any) -> None:
     folder = wine()
     (folder / "extra.py").write_text("out['untracked'] = True\n")
