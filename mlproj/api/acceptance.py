@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.errors import MlprojError, UsageError
+from mlproj.execution.masking import mask_text
 from mlproj.files import write_atomically
 from mlproj.reporting.report import Check, Report, figure, report_on
 from mlproj.runs.assertions import check_assertion, found_instead, holds
@@ -29,7 +30,8 @@ class Acceptance:
     """What is asked of a run, read and found to make sense before it begins.
 
     ``named`` is how the baseline was asked for, and ``baseline`` what was found (``with_baseline``). ``reports`` are
-    files to be written, each in the form that its ending names; ``junit`` is JUnit's XML.
+    files to be written, each in the form that its ending names; ``junit`` is JUnit's XML. ``secrets`` are what none of
+    them may hold.
     """
 
     assertions: Sequence[str] = ()
@@ -38,6 +40,7 @@ class Acceptance:
     slacks: Mapping[str, Slack] = field(default_factory=dict)
     reports: Sequence[Path] = ()
     junit: Path | None = None
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 def prepare_acceptance(
@@ -153,11 +156,16 @@ def _metrics_in(path: Path) -> dict[str, float]:
 
 def judge_acceptance(store: Store, record: RunRecord, acceptance: Acceptance) -> Report:
     """Hold a run that has ended against what is asked of it. Raises StoreError."""
+
+    def mask(text: str) -> str:
+        return mask_text(text, tuple(acceptance.secrets))
+
     checks = [_asserted(store, record, text) for text in acceptance.assertions]
     rows: list[BaselineRow] = []
     if acceptance.baseline is not None:
         rows = beside_baseline(record.metrics, acceptance.baseline, acceptance.slacks)
         checks += [_beside(row) for row in rows if row.before is not None]
+    checks = [replace(each, name=mask(each.name), told=mask(each.told)) for each in checks]
     return report_on(store, record, checks, acceptance.baseline, rows)
 
 

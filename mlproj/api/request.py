@@ -96,7 +96,7 @@ class Listener:
     """Who is told of a run's way.
 
     Of progress with the environment and the source, notices, what starts, bytes fetched, what a server is sent; and of
-    the project's name before the run is begun, which an error raised there keeps from beginning.
+    the project's name and the run's secrets before it is begun, which an error raised there keeps from beginning.
     """
 
     progress: Callable[[str], None] = _nothing
@@ -105,4 +105,4 @@ class Listener:
     fetched: Callable[[str, int, int | None], None] = lambda *_: None
     sourcing: Callable[[str], None] = _nothing
     sending: Callable[[str], None] = _nothing
-    project: Callable[[str], None] = _nothing
+    project: Callable[[str, Sequence[str]], None] = lambda *_: None

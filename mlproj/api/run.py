@@ -86,7 +86,7 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             try:
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
-                listener.project(resolved.project_name)
+                listener.project(resolved.project_name, resolved.secrets)
                 facts = facts_of(resolved)
                 if request.reuse and (found := reused(request, resolved, facts, listener)) is not None:
                     stand_down(standby)
@@ -146,7 +146,9 @@ class _Walk:
             self._open_tracking(environment)
             plan = self._plan(environment, standby)
             self._save()
-            self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
+            self.listener.starting(
+                self._mask(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
+            )
             waiting = None
             outcome = self._command(standby, plan)
         except MlprojError as error:

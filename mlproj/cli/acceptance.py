@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,9 +67,15 @@ def take_acceptance(options: dict[str, Any]) -> Any:
     return prepare_acceptance(*(wanted[name] for name in names))
 
 
-def meet_project(acceptance: Any, project: str) -> Any:
-    """What is asked of the run with the baseline that there is for its project. Raises ``UsageError``."""
-    if acceptance is None or acceptance.named is None:
+def meet_project(acceptance: Any, project: str, secrets: Sequence[str]) -> Any:
+    """What is asked of the run with the baseline that there is for its project, and what no report may hold.
+
+    Raises ``UsageError``.
+    """
+    if acceptance is None:
+        return None
+    acceptance = replace(acceptance, secrets=tuple(secrets))
+    if acceptance.named is None:
         return acceptance
     from mlproj.api.acceptance import with_baseline
     from mlproj.cli.options import open_store

@@ -26,8 +26,8 @@ _MOST_SHOWN = 30
     "--param",
     "secrets",
     multiple=True,
-    metavar="NAME=@FILE",
-    help="A secret, which no run records, where no variable holds it.",
+    metavar="NAME=VALUE",
+    help="A secret (also NAME=@FILE) that no variable holds, or a value that held one: no run records these.",
 )
 @click.option(
     "--allow-mount",

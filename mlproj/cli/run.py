@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -272,9 +273,9 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         raise
     display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
 
-    def meet(name: str) -> None:
+    def meet(name: str, secrets: Sequence[str]) -> None:
         nonlocal acceptance
-        acceptance = meet_project(acceptance, name)
+        acceptance = meet_project(acceptance, name, secrets)
 
     try:
         record = execute(request, replace(display.listener(), project=meet), standby)

@@ -210,6 +210,27 @@ class TestReports:
         failed = [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]
         assert failed == ["metrics.rmse > 70"]
 
+    def test_hold_no_secret_that_an_assertion_does(
+        self, cli: Any, project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WINE_KEY", "hunter2-hunter2")
+        text = (
+            "entry_points:\n  main:\n    command: [python, -c, pass, '{a}']\n"
+            "    parameters: {a: {type: str}, key: {type: secret, env: WINE_KEY}}\n"
+        )
+        files = [tmp_path / "r.md", tmp_path / "r.html"]
+        words = [word for file in files for word in ("--report", file)]
+        done = cli(
+            "run", project(text), "-P", "a=pre hunter2-hunter2", "--assert", "params.a = 'pre hunter2-hunter2'",
+            *words, "--junit", tmp_path / "r.xml",
+        )  # fmt: skip
+        assert done.status == 3
+        assert "main: a=pre •••" in done.err
+        for file in (*files, tmp_path / "r.xml"):
+            assert "pre •••" in file.read_text()
+            assert "hunter2" not in file.read_text()
+        assert "hunter2" not in done.err + done.out
+
     def test_of_a_recorded_run(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         cli("run", wine, "-q", "--name", "first | <script>alert(1)</script> https://example.org")
         shown = cli("report", "@last").out

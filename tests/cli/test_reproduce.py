@@ -456,7 +456,8 @@ class TestWhatIsBroughtBack:
         ran(mlproj, folder, "-P", "u=https://me:pass-word@example.org/x")
         done = mlproj("reproduce", "@last")
         assert done.returncode == 125
-        assert "the value of `u` had credentials, which are not recorded: give it with -P u=VALUE" in done.stderr
+        assert "the value of `u` held a secret, which is not recorded (it was `" in done.stderr
+        assert ": give all of it with -P u=VALUE" in done.stderr
         done = mlproj("reproduce", "@last", "-P", "u=https://me:pass-word@example.org/x")
         assert done.returncode == 0, done.stderr
 
