@@ -96,13 +96,32 @@ def tell_failure(acceptance: Any, project: str, error: Any) -> None:
         write_failure(acceptance.junit, project, error)
 
 
-def accept(record: Any, acceptance: Any) -> int:
-    """Hold a run against what is asked of it, tell of all that it does not fulfil, and write the reports."""
-    from mlproj.api.acceptance import judge_acceptance, write_reports
+def judge(record: Any, acceptance: Any) -> Any:
+    """Hold a run against what is asked of it."""
+    from mlproj.api.acceptance import judge_acceptance
     from mlproj.cli.options import open_store
+
+    return judge_acceptance(open_store(), record, acceptance)
+
+
+def verdict_as_json(report: Any) -> dict[str, Any]:
+    """What ``--json`` has of the checks, and of the baseline, where there is one."""
+    checks = [{"name": each.name, "passed": each.passed, "told": each.told} for each in report.checks]
+    if report.baseline is None:
+        return {"checks": checks, "baseline": None}
+    rows = {
+        each.name: {key: getattr(each.row, key) for key in ("before", "now", "delta", "direction", "passed")}
+        for each in report.metrics
+        if each.row is not None
+    }
+    return {"checks": checks, "baseline": {"of": report.baseline.label, "metrics": rows}}
+
+
+def accept(report: Any, acceptance: Any) -> int:
+    """Tell of all that a run does not fulfil, and write the reports; the exit status is 3 for one that does not."""
+    from mlproj.api.acceptance import write_reports
     from mlproj.reporting import github
 
-    report = judge_acceptance(open_store(), record, acceptance)
     failed = [each for each in report.checks if not each.passed]
     for each in failed:
         say(f"{coloured('✗', sys.stderr, fg='red')} {one_line(each.name)}: {one_line(each.told)}")

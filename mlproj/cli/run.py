@@ -13,10 +13,12 @@ import click
 from mlproj.cli.acceptance import (
     accept,
     acceptance_options,
+    judge,
     meet_project,
     reports_asked_for,
     take_acceptance,
     tell_failure,
+    verdict_as_json,
 )
 from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.mlflow_options import mlflow_options, take_mlflow_options
@@ -277,8 +279,9 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         nonlocal acceptance
         acceptance = meet_project(acceptance, name, secrets)
 
+    stood_for: list[str] = []
     try:
-        record = execute(request, replace(display.listener(), project=meet), standby)
+        record = execute(request, replace(display.listener(), project=meet, reused=stood_for.append), standby)
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except MlprojError as error:
@@ -286,13 +289,15 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         raise
     finally:
         display.close()
+    report = judge(record, acceptance) if acceptance is not None else None
     if options["as_json"]:
         from mlproj.runs.record import to_json
 
-        out_json(to_json(record))
+        told = {**to_json(record), "reused": bool(stood_for), "accepted": report is None or report.passed}
+        out_json({**told, **(verdict_as_json(report) if report is not None else {})})
     if not options["quiet"]:
         display.ended(record)
-    not_accepted = accept(record, acceptance) if acceptance is not None else 0
+    not_accepted = accept(report, acceptance) if report is not None else 0
     return record.exit_status or not_accepted
 
 

@@ -185,6 +185,34 @@ class TestBaseline:
         assert "--tolerance is for --baseline" in cli("run", wine, "--tolerance", "rmse=1").err
 
 
+class TestAsJson:
+    def test_checks_and_the_baseline_are_in_it(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        (tmp_path / "b.json").write_text('{"rmse": 50}')
+        words = ["--assert", "metrics.rmse < 60", "--assert", "metrics.rmse < 55", "--baseline", tmp_path / "b.json"]
+        done = cli("run", wine, "--json", *words)
+        assert done.status == 3
+        told = done.json
+        assert (told["accepted"], told["reused"], told["status"]) == (False, False, "finished")
+        assert [(each["name"], each["passed"]) for each in told["checks"]] == [
+            ("metrics.rmse < 60", True),
+            ("metrics.rmse < 55", False),
+            ("baseline: rmse", False),
+        ]
+        assert told["checks"][1]["told"] == "metrics.rmse is 57.6"
+        assert told["baseline"]["metrics"]["rmse"]["direction"] == "worse"
+        assert told["baseline"]["metrics"]["rmse"]["before"] == 50
+        assert "checks" not in cli("show", "@last", "--json").json
+
+    def test_a_run_that_stands_for_this_one_is_said_to(self, cli: Any, wine: Path) -> None:
+        (wine / ".gitignore").write_text("metrics.json\nmodel.txt\n")
+        assert cli("run", wine, "--json", "--reuse").json["reused"] is False
+        labels = ["--name", "n", "--tag", "a=b", "--experiment", "e"]
+        done = cli("run", wine, "--json", "--reuse", *labels)
+        assert done.json["reused"] is True
+        assert "note: --name, --tag, --experiment do not apply: that run is as it was recorded" in done.err
+        assert done.json["accepted"] is True
+
+
 class TestReports:
     def test_in_every_form(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         names = {each: tmp_path / each for each in ("r.md", "r.html", "metrics.txt", "r.xml")}
