@@ -12,7 +12,7 @@ from typing import Any
 
 from mlproj.errors import MlprojError, UsageError
 from mlproj.execution.masking import mask_text
-from mlproj.files import write_atomically
+from mlproj.reporting.files import check_target, write_report
 from mlproj.reporting.report import Check, Report, figure, report_on
 from mlproj.runs.assertions import check_assertion, found_instead, holds
 from mlproj.runs.baseline import Baseline, BaselineRow, Slack, beside_baseline, parse_slack
@@ -63,8 +63,7 @@ def prepare_acceptance(
                 hint="`.txt` has the metrics alone, as GitLab reads them.",
             )
     for path in (*reports, *([junit] if junit is not None else [])):
-        if path.is_dir():
-            raise UsageError(f"{one_line(path)} is a folder, and was to be a report")
+        check_target(path)
     if baseline is not None and not baseline.strip():
         raise UsageError("--baseline is empty", hint="It is a run, such as @best:rmse, or a file with one.")
     return Acceptance(assertions, baseline, None, slacks, reports, junit)
@@ -187,7 +186,7 @@ def write_failure(junit: Path, project: str, error: MlprojError) -> None:
     """Write as JUnit's XML why a project could not be run. Raises ``MlprojError``."""
     from mlproj.reporting.junit import junit_of_failure
 
-    _write(junit, junit_of_failure(project, str(error)))
+    write_report(junit, junit_of_failure(project, str(error)))
 
 
 def write_reports(report: Report, acceptance: Acceptance) -> None:
@@ -199,19 +198,6 @@ def write_reports(report: Report, acceptance: Acceptance) -> None:
 
     forms = {".md": to_markdown, ".html": to_html, ".txt": to_metrics_text}
     for path in acceptance.reports:
-        _write(path, forms[path.suffix.lower()](report))
+        write_report(path, forms[path.suffix.lower()](report))
     if acceptance.junit is not None:
-        _write(acceptance.junit, to_junit(report))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a report whole or not at all; into what is no regular file (``/dev/stdout``, a pipe, a link) as it is."""
-    path = path.absolute()
-    try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-                stream.write(text)
-        else:
-            write_atomically(path, text)
-    except OSError as error:
-        raise MlprojError(f"the report {one_line(path)} cannot be written: {error.strerror or error}") from None
+        write_report(acceptance.junit, to_junit(report))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -121,6 +122,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         raise UsageError(f"{place}: {error.message}", hint=error.hint) from None
     made_here = [each.path for each in entry_point.outputs.values()]
     written = [Path(os.path.abspath(each)) for each in request.reports]  # noqa: PTH100  a symlink keeps its name
+    _refuse_reports_among(entry_point, written, folder)
     kept = (request.store or store_folder(), cache_folder(), *written)
     own = [each for each in kept if each.is_relative_to(folder)]
     made_here += [each.relative_to(folder).as_posix() for each in own]
@@ -154,6 +156,18 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
         reproducibility,
         hermetic,
     )
+
+
+def _refuse_reports_among(entry_point: EntryPoint, written: Sequence[Path], folder: Path) -> None:
+    """Raise ``UsageError`` for a report in place of an output, which is written and kept before it is."""
+    for path in written:
+        if not path.is_relative_to(folder):
+            continue
+        within = path.relative_to(folder)
+        for name, output in entry_point.outputs.items():
+            places = [within, *within.parents[:-1]]
+            if any(fnmatchcase(each.as_posix(), output.path.rstrip("/")) for each in places):
+                raise UsageError(f"the report {one_line(within)} would be written over the output `{one_line(name)}`")
 
 
 def _files_named(entry_point: EntryPoint, config: Config, recorded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -282,6 +282,39 @@ class TestReports:
         assert (tmp_path / "link.xml").is_symlink()
         assert (tmp_path / "kept.xml").read_text().startswith("<?xml")
 
+    def test_go_into_no_pipe_that_nobody_reads(self, mlproj: Any, wine: Path, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.md")
+        done = mlproj("run", wine, "-q", "--report", tmp_path / "pipe.md")
+        assert done.returncode == 125
+        assert "cannot be written: nobody reads the pipe" in done.stderr
+        assert mlproj("report", "@last", "-o", tmp_path / "pipe.md").returncode == 125
+
+    @pytest.mark.parametrize(
+        ("option", "name"),
+        [("--junit", "mlproj.yaml"), ("--junit", "train.py"), ("--report", "README.md"), ("--report", "notes.txt")],
+    )
+    def test_never_take_the_place_of_something_else(self, cli: Any, wine: Path, option: str, name: str) -> None:
+        for other in ("README.md", "notes.txt"):
+            (wine / other).write_text("# Mine\n")
+        before = (wine / name).read_bytes()
+        done = cli("run", wine, option, wine / name)
+        assert done.status == 2
+        assert "is there and no report of mlproj's: it is not overwritten" in done.err
+        assert (wine / name).read_bytes() == before
+        cli("run", wine, "-q")
+        assert cli("report", "@last", "--junit" if option == "--junit" else "-o", wine / name).status == 2
+
+    def test_take_the_place_of_earlier_ones(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        names = ["r.md", "r.html", "r.txt"]
+        words = [word for name in names for word in ("--report", tmp_path / name)] + ["--junit", tmp_path / "r.xml"]
+        assert [cli("run", wine, "-q", *words).status for _ in range(2)] == [0, 0]
+
+    def test_are_no_outputs(self, cli: Any, wine: Path) -> None:
+        (wine / "mlproj.yaml").write_text(MANIFEST.replace("model.txt", "made/*.txt"))
+        done = cli("run", wine, "--report", wine / "made" / "model.txt")
+        assert done.status == 2
+        assert "the report made/model.txt would be written over the output `model`" in done.err
+
     def test_are_no_part_of_the_source_of_the_next_run(self, cli: Any, wine: Path) -> None:
         words = ["run", wine, "--json", "--report", wine / "r.md", "--junit", wine / "r.xml"]
         first, second = cli(*words).json, cli(*words).json
