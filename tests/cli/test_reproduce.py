@@ -144,6 +144,21 @@ class TestReasons:
         reasons = self.told(mlproj, wine(extra="out['at'] = os.getcwd()\n"))
         assert reasons == ["the folder that it ran in, which is another one each time, is in the output: out.json"]
 
+    def test_the_folder_in_the_command(self, mlproj: Any, project: Any) -> None:
+        text = (
+            "name: wine\nentry_points:\n  main:\n    parameters: {data: {type: path, default: data.txt}}\n"
+            "    command: python measure.py {data}\n"
+        )
+        script = (
+            "import json, os, sys, zlib\n"
+            "with open(os.environ['MLPROJ_METRICS'], 'a') as stream:\n"
+            "    stream.write(json.dumps({'name': 'place', 'value': zlib.crc32(sys.argv[1].encode())}) + '\\n')\n"
+        )
+        folder = project("", {"MLproject": text, "data.txt": "1", "measure.py": script})
+        (folder / "mlproj.yaml").unlink()
+        reasons = self.told(mlproj, folder)
+        assert reasons[0].startswith("its command names the folder that it ran in, which is another one each time")
+
     def test_chance_once_it_has_been_repeated_does_not_ask_for_that(self, mlproj: Any, wine: Any) -> None:
         folder = wine(extra="metrics['rmse'] = random.random()\n")
         assert "`--repeat`" in self.told(mlproj, folder)[0]
