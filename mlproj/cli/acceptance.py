@@ -105,16 +105,16 @@ def judge(record: Any, acceptance: Any) -> Any:
 
 
 def verdict_as_json(report: Any) -> dict[str, Any]:
-    """What ``--json`` has of the checks, and of the baseline, where there is one."""
+    """What ``--json`` has of the verdict on a run, its checks, and of the baseline, where there is one."""
     checks = [{"name": each.name, "passed": each.passed, "told": each.told} for each in report.checks]
     if report.baseline is None:
-        return {"checks": checks, "baseline": None}
+        return {"accepted": report.passed, "checks": checks, "baseline": None}
     rows = {
         each.name: {key: getattr(each.row, key) for key in ("before", "now", "delta", "direction", "passed")}
         for each in report.metrics
         if each.row is not None
     }
-    return {"checks": checks, "baseline": {"of": report.baseline.label, "metrics": rows}}
+    return {"accepted": report.passed, "checks": checks, "baseline": {"of": report.baseline.label, "metrics": rows}}
 
 
 def accept(report: Any, acceptance: Any) -> int:

@@ -293,8 +293,8 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
     if options["as_json"]:
         from mlproj.runs.record import to_json
 
-        told = {**to_json(record), "reused": bool(stood_for), "accepted": report is None or report.passed}
-        out_json({**told, **(verdict_as_json(report) if report is not None else {})})
+        reuse = {"reused": bool(stood_for)} if request.reuse else {}
+        out_json({**to_json(record), **reuse, **(verdict_as_json(report) if report is not None else {})})
     if not options["quiet"]:
         display.ended(record)
     not_accepted = accept(report, acceptance) if report is not None else 0
