@@ -22,6 +22,7 @@ from mlproj.api.outputs import keep_outputs, outputs_before
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved, resolve_request
+from mlproj.api.secret_names import without_secret_names
 from mlproj.api.stores import RUN_ID_VARIABLE
 from mlproj.api.tracking import (
     Tracking,
@@ -346,6 +347,8 @@ class _Walk:
         problems: list[str] = []
         try:
             kept = keep_outputs(self.resolved, self.live, self.before)
+            if self.resolved.secrets:
+                kept = without_secret_names(kept, self.live.files.artifacts, self.resolved.secrets)
             self.record = replace(self.record, outputs=kept.outputs, notices=[*self.record.notices, *kept.notes])
             problems = kept.problems
         except (OSError, StoreError) as error:
