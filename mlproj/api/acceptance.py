@@ -6,16 +6,17 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mlproj.errors import MlprojError, UsageError
-from mlproj.files import write_atomically
+from mlproj.execution.masking import mask_text
+from mlproj.reporting.files import check_target, write_report
 from mlproj.reporting.report import Check, Report, figure, report_on
 from mlproj.runs.assertions import check_assertion, found_instead, holds
 from mlproj.runs.baseline import Baseline, BaselineRow, Slack, beside_baseline, parse_slack
-from mlproj.runs.find import better_end, find
+from mlproj.runs.find import better_end, find_to_compare
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store
 from mlproj.text import one_line
@@ -28,28 +29,28 @@ _LARGEST_BASELINE = 64 << 20
 class Acceptance:
     """What is asked of a run, read and found to make sense before it begins.
 
-    ``reports`` are files to be written, each in the form that its ending names; ``junit`` is JUnit's XML.
+    ``named`` is how the baseline was asked for, and ``baseline`` what was found (``with_baseline``). ``reports`` are
+    files to be written, each in the form that its ending names; ``junit`` is JUnit's XML. ``secrets`` are what none of
+    them may hold.
     """
 
     assertions: Sequence[str] = ()
+    named: str | None = None
     baseline: Baseline | None = None
     slacks: Mapping[str, Slack] = field(default_factory=dict)
     reports: Sequence[Path] = ()
     junit: Path | None = None
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 def prepare_acceptance(
-    store: Store,
     assertions: Sequence[str],
     baseline: str | None,
     tolerances: Sequence[str],
     reports: Sequence[Path] = (),
     junit: Path | None = None,
 ) -> Acceptance:
-    """Read what is asked of a run. A baseline such as ``@best:rmse`` is found now, before there is the new run.
-
-    Raises ``UsageError`` for what makes no sense, or cannot be found or written.
-    """
+    """Read what is asked of a run. Raises ``UsageError`` for what makes no sense, or cannot be written."""
     for text in assertions:
         check_assertion(text)
     slacks = dict(map(parse_slack, tolerances))
@@ -62,38 +63,49 @@ def prepare_acceptance(
                 hint="`.txt` has the metrics alone, as GitLab reads them.",
             )
     for path in (*reports, *([junit] if junit is not None else [])):
-        if path.is_dir():
-            raise UsageError(f"{one_line(path)} is a folder, and was to be a report")
+        check_target(path)
     if baseline is not None and not baseline.strip():
         raise UsageError("--baseline is empty", hint="It is a run, such as @best:rmse, or a file with one.")
-    found = None if baseline is None else load_baseline(store, baseline)
-    if found is not None and not any(math.isfinite(value) for value in found.metrics.values()):
+    return Acceptance(assertions, baseline, None, slacks, reports, junit)
+
+
+def with_baseline(store: Store, acceptance: Acceptance, project: str) -> Acceptance:
+    """What is asked of a run of ``project`` with its baseline found, before there is the new run.
+
+    Raises ``UsageError`` for one that cannot be found, or that no run could be held against.
+    """
+    if acceptance.named is None:
+        return acceptance
+    found = load_baseline(store, acceptance.named, project)
+    if not any(math.isfinite(value) for value in found.metrics.values()):
         raise UsageError(f"the baseline {one_line(found.label)} has no metric that a run could be held against")
-    if found is not None and (unknown := [name for name in slacks if name not in found.metrics]):
+    if unknown := [name for name in acceptance.slacks if name not in found.metrics]:
         listed = ", ".join(f"`{one_line(name)}`" for name in found.metrics) or "none"
         raise UsageError(f"--tolerance: the baseline has no metric `{one_line(unknown[0])}`; there are {listed}")
-    return Acceptance(assertions, found, slacks, reports, junit)
+    return replace(acceptance, baseline=found)
 
 
-def load_baseline(store: Store, text: str) -> Baseline:
+def load_baseline(store: Store, text: str, project: str) -> Baseline:
     """The baseline that ``text`` names: a stored run, a run on a remote (``lab@best:rmse``), or a file.
 
-    A file holds a run's record, a crate, or metrics as JSON. Raises ``UsageError`` when there is none.
+    ``@best:``, ``@last`` and their kin mean finished runs of ``project``. A file holds a run's record, a crate, or
+    metrics as JSON. Raises ``UsageError`` when there is none.
     """
     path = Path(text)
     if path.suffix.lower() in (".json", ".zip") or path.is_file():
         return Baseline(text, _metrics_in(path))
     remote, at, which = text.partition("@")
-    record = _on_remote(store, remote, which) if at and remote else find(store, text)
-    return Baseline(f"run {record.id[:12]} of {record.started_at[:10]}", record.metrics)
+    record = _on_remote(store, remote, which, project) if at and remote else find_to_compare(store, text, project)
+    label = f"run {record.id[:12]} of {record.project}: {record.entry_point}, {record.started_at[:10]}"
+    return Baseline(label, record.metrics)
 
 
-def _on_remote(store: Store, name: str, which: str) -> RunRecord:
+def _on_remote(store: Store, name: str, which: str, project: str) -> RunRecord:
     from mlproj.api.sharing import runs_on
     from mlproj.sharing.remotes import remote_named
 
     runs = [run.manifest.record for run in runs_on(remote_named(store.folder, name)) if run.manifest is not None]
-    finished = [record for record in runs if record.status == "finished"]
+    finished = [record for record in runs if record.status == "finished" and record.project == project]
     how, colon, metric = which.partition(":")
     if colon and how in ("best", "min", "max"):
         end = better_end(metric) if how == "best" else how
@@ -103,8 +115,11 @@ def _on_remote(store: Store, name: str, which: str) -> RunRecord:
         known = finished if which == "last" else [each for each in runs if which and each.id.startswith(which)]
     if known:
         return known[0]
+    sought = f"run `{one_line(which)}`"
+    if colon or which == "last":
+        sought = f"finished {sought} of the project {one_line(project)}"
     raise UsageError(
-        f"there is no run `{one_line(which)}` on the remote {one_line(name)}",
+        f"there is no {sought} on the remote {one_line(name)}",
         hint=f"`{one_line(name)}@last`, `@best:METRIC`, or the beginning of an id: `mlproj runs --remote` lists them.",
     )
 
@@ -140,16 +155,21 @@ def _metrics_in(path: Path) -> dict[str, float]:
 
 def judge_acceptance(store: Store, record: RunRecord, acceptance: Acceptance) -> Report:
     """Hold a run that has ended against what is asked of it. Raises StoreError."""
+
+    def mask(text: str) -> str:
+        return mask_text(text, tuple(acceptance.secrets))
+
     checks = [_asserted(store, record, text) for text in acceptance.assertions]
     rows: list[BaselineRow] = []
     if acceptance.baseline is not None:
         rows = beside_baseline(record.metrics, acceptance.baseline, acceptance.slacks)
         checks += [_beside(row) for row in rows if row.before is not None]
+    checks = [replace(each, name=mask(each.name), told=mask(each.told)) for each in checks]
     return report_on(store, record, checks, acceptance.baseline, rows)
 
 
 def _asserted(store: Store, record: RunRecord, text: str) -> Check:
-    return Check(text, holds(store, record.id, text), found_instead(store, record, text))
+    return Check(text, holds(store, record, text), found_instead(store, record, text))
 
 
 def _beside(row: BaselineRow) -> Check:
@@ -157,7 +177,8 @@ def _beside(row: BaselineRow) -> Check:
     if row.now is None:
         return Check(name, passed=False, told="the run has no such metric")
     told = f"{figure(row.before)} → {figure(row.now)}"
-    told += f" ({row.delta:+.3g}, {row.direction})" if row.delta else ""
+    judged = "its name does not tell which end is better" if row.direction == "other" else row.direction
+    told += f" ({row.delta:+.3g}, {judged})" if row.delta else ""
     return Check(name, row.passed, told)
 
 
@@ -165,7 +186,7 @@ def write_failure(junit: Path, project: str, error: MlprojError) -> None:
     """Write as JUnit's XML why a project could not be run. Raises ``MlprojError``."""
     from mlproj.reporting.junit import junit_of_failure
 
-    _write(junit, junit_of_failure(project, str(error)))
+    write_report(junit, junit_of_failure(project, str(error)))
 
 
 def write_reports(report: Report, acceptance: Acceptance) -> None:
@@ -177,19 +198,6 @@ def write_reports(report: Report, acceptance: Acceptance) -> None:
 
     forms = {".md": to_markdown, ".html": to_html, ".txt": to_metrics_text}
     for path in acceptance.reports:
-        _write(path, forms[path.suffix.lower()](report))
+        write_report(path, forms[path.suffix.lower()](report))
     if acceptance.junit is not None:
-        _write(acceptance.junit, to_junit(report))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a report whole or not at all; into what is no regular file (``/dev/stdout``, a pipe, a link) as it is."""
-    path = path.absolute()
-    try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-                stream.write(text)
-        else:
-            write_atomically(path, text)
-    except OSError as error:
-        raise MlprojError(f"the report {one_line(path)} cannot be written: {error.strerror or error}") from None
+        write_report(acceptance.junit, to_junit(report))

@@ -75,6 +75,11 @@ def reused(request: RunRequest, resolved: Resolved, facts: CommitFacts, listener
         listener.notice(f"not reused: {found.reason}")
     else:
         listener.notice(f"run {found.record.id[:12]} of {found.record.started_at[:16]} stands for this one")
+        labels = {"--name": request.name, "--tag": request.tags, "--experiment": request.experiment}
+        if given := [option for option, value in labels.items() if value]:
+            verb = "does" if len(given) == 1 else "do"
+            listener.notice(f"{', '.join(given)} {verb} not apply: that run is as it was recorded")
+        listener.reused(found.record.id)
     return found.record
 
 

@@ -130,8 +130,11 @@ def secret_problems(asked: RequestRecord, entry_point: EntryPoint, given: Contai
     """Name the secrets that the run had and that neither a variable nor ``given`` has now."""
     for name in masked_values(asked):
         if name not in given:
-            shown = one_line(name)
-            yield f"the value of `{shown}` had credentials, which are not recorded: give it with -P {shown}=VALUE"
+            shown, value = one_line(name), asked.parameters.get(name)
+            yield (
+                f"the value of `{shown}` held a secret, which is not recorded (it was `{one_line(value)}`): "
+                f"give all of it with -P {shown}=VALUE"
+            )
     for name, holder in asked.secrets.items():
         if name not in entry_point.parameters and not os.environ.get(holder):
             yield f"the variable {one_line(holder)}, which held a secret, is not set"

@@ -94,7 +94,8 @@ def undecided(resolved: Resolved, environment: Environment, caller: Mapping[str,
     if links := sorted(_links_outside(resolved)):
         yield f"links in the project lead outside of it: {_some(links)} (`inputs` would have a digest)"
     if snapshot.kind == "git" and snapshot.tree is None:
-        from mlproj.sources.git.working_tree import GitRefusal, unwatched_files
+        from mlproj.sources.git.here import GitRefusal
+        from mlproj.sources.git.working_tree import unwatched_files
 
         try:
             unwatched = unwatched_files(snapshot.folder)

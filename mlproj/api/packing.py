@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,9 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
             return written
     except OSError as error:
         if error.errno in _OF_THE_DISK:
-            raise PackagingError(f"the pack could not be written: {error.strerror}") from None
+            of_cache = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(cache)
+            what = f"the cache {one_line(cache)}" if of_cache else "the pack"
+            raise PackagingError(f"{what} could not be written: {error.strerror}") from None
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:
         release(snapshot)

@@ -233,9 +233,13 @@ def _values(
         parameter = entry_point.parameters.get(name)
         if parameter is None and (entry_point.dialect == "mlproj" or record.request is None):
             continue
+        items = value if isinstance(value, list) else [value]
         if parameter is not None and is_place(parameter, entry_point):
-            items = [moved_into(item, record, folder) for item in (value if isinstance(value, list) else [value])]
-            value = items if isinstance(value, list) else items[0]
+            items = [moved_into(item, record, folder) for item in items]
+        elif parameter is not None and entry_point.dialect == "mlproj" and parameter.value_type.base == "float":
+            # JSON, and so a record, has no number for what is without end or none: it is written as Python does.
+            items = [float(item) if item in ("inf", "-inf", "nan") else item for item in items]
+        value = items if isinstance(value, list) else items[0]
         yield name, Given(f"run {record.id[:12]}", data=value)
 
 

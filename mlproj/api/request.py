@@ -95,7 +95,9 @@ def _nothing(_: str) -> None:
 class Listener:
     """Who is told of a run's way.
 
-    Of progress with the environment and the source, notices, what starts, bytes fetched, what a server is sent.
+    Of progress with the environment and the source, notices, what starts, bytes fetched, what a server is sent; and of
+    the project's name and the run's secrets before it is begun, which an error raised there keeps from beginning; and
+    of the id of the run that stands for it.
     """
 
     progress: Callable[[str], None] = _nothing
@@ -104,3 +106,5 @@ class Listener:
     fetched: Callable[[str, int, int | None], None] = lambda *_: None
     sourcing: Callable[[str], None] = _nothing
     sending: Callable[[str], None] = _nothing
+    project: Callable[[str, Sequence[str]], None] = lambda *_: None
+    reused: Callable[[str], None] = _nothing

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -120,6 +121,7 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
     except UsageError as error:
         place = f"{one_line(loaded.path)}: entry point `{one_line(name)}`"
         raise UsageError(f"{place}: {error.message}", hint=error.hint) from None
+    _refuse_reports_among(entry_point, _reports(request), folder)
     snapshot = fetched or take_snapshot(request.project, made_by_runs(request, entry_point, folder))
     fetched_mounts = (*request.allowed_mounts, *environment.allowed_mounts)
     of_the_caller = snapshot.tree is None or (request.again is not None and request.again.trusted)
@@ -154,10 +156,25 @@ def _resolve_in(folder: Path, fetched: Snapshot | None, request: RunRequest, lis
 
 def made_by_runs(request: RunRequest, entry_point: EntryPoint, folder: Path) -> list[str]:
     """What in a project runs make, and mlproj with them: it is no part of the source."""
-    written = [Path(os.path.abspath(each)) for each in request.reports]  # noqa: PTH100  a symlink keeps its name
-    own = (request.store or store_folder(), cache_folder(), *written)
+    own = (request.store or store_folder(), cache_folder(), *_reports(request))
     inside = [each.relative_to(folder).as_posix() for each in own if each.is_relative_to(folder)]
     return [*(each.path for each in entry_point.outputs.values()), *inside]
+
+
+def _reports(request: RunRequest) -> list[Path]:
+    return [Path(os.path.abspath(each)) for each in request.reports]  # noqa: PTH100  a symlink keeps its name
+
+
+def _refuse_reports_among(entry_point: EntryPoint, written: Sequence[Path], folder: Path) -> None:
+    """Raise ``UsageError`` for a report in place of an output, which is written and kept before it is."""
+    for path in written:
+        if not path.is_relative_to(folder):
+            continue
+        within = path.relative_to(folder)
+        for name, output in entry_point.outputs.items():
+            places = [within, *within.parents[:-1]]
+            if any(fnmatchcase(each.as_posix(), output.path.rstrip("/")) for each in places):
+                raise UsageError(f"the report {one_line(within)} would be written over the output `{one_line(name)}`")
 
 
 def _files_named(

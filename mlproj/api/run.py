@@ -24,6 +24,7 @@ from mlproj.api.outputs import keep_outputs, outputs_before
 from mlproj.api.projects import release
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved, resolve_request
+from mlproj.api.secret_names import without_secret_names
 from mlproj.api.stores import RUN_ID_VARIABLE
 from mlproj.api.tracking import (
     Tracking,
@@ -88,6 +89,7 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             try:
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
+                listener.project(resolved.project_name, resolved.secrets)
                 facts = facts_of(resolved)
                 if request.reuse and (found := reused(request, resolved, facts, listener)) is not None:
                     stand_down(standby)
@@ -148,7 +150,9 @@ class _Walk:
             plan = self._plan(environment, standby)
             self._note_decisive(environment)
             self._save()
-            self.listener.starting(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
+            self.listener.starting(
+                self._mask(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
+            )
             waiting = None
             outcome = self._command(standby, plan)
         except MlprojError as error:
@@ -353,6 +357,8 @@ class _Walk:
             self._look_again()
         try:
             kept = keep_outputs(self.resolved, self.live, self.before)
+            if self.resolved.secrets:
+                kept = without_secret_names(kept, self.live.files.artifacts, self.resolved.secrets)
             self.record = replace(self.record, outputs=kept.outputs, notices=[*self.record.notices, *kept.notes])
             problems = kept.problems
         except (OSError, StoreError) as error:

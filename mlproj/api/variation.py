@@ -45,9 +45,20 @@ def variation(attempts: Sequence[Reproduction]) -> Variation:
     tolerated = {each.what for attempt in attempts for each in attempt.verdict.differences if each.allowed}
     beyond = {each.what for attempt in attempts for each in attempt.verdict.beyond}
     passed_over = left_out | (tolerated - beyond)
-    found = _varying([each.run for each in attempts])
+    found = [*_varying([each.run for each in attempts]), *_varying_within(attempts)]
     varying = [name for name in found if name not in passed_over and name.split(" (")[0] not in passed_over]
     return Variation(len(attempts), tuple(varying), not varying, not beyond)
+
+
+def _varying_within(attempts: Sequence[Reproduction]) -> Iterator[str]:
+    """What was not the same in the nested runs of all attempts, as it was found to differ from the recorded ones."""
+    told = [
+        {each.what: (str(each.again), each.how) for each in attempt.verdict.differences if each.of_nested}
+        for attempt in attempts
+    ]
+    for what in sorted({what for each in told for what in each}):
+        if len({each.get(what) for each in told}) > 1:
+            yield what
 
 
 def _varying(records: Sequence[RunRecord]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,9 +63,24 @@ def take_acceptance(options: dict[str, Any]) -> Any:
     if not any(wanted.values()) and wanted["baseline"] is None and not on_github:
         return None
     from mlproj.api.acceptance import prepare_acceptance
+
+    return prepare_acceptance(*(wanted[name] for name in names))
+
+
+def meet_project(acceptance: Any, project: str, secrets: Sequence[str]) -> Any:
+    """What is asked of the run with the baseline that there is for its project, and what no report may hold.
+
+    Raises ``UsageError``.
+    """
+    if acceptance is None:
+        return None
+    acceptance = replace(acceptance, secrets=tuple(secrets))
+    if acceptance.named is None:
+        return acceptance
+    from mlproj.api.acceptance import with_baseline
     from mlproj.cli.options import open_store
 
-    return prepare_acceptance(open_store(), *(wanted[name] for name in names))
+    return with_baseline(open_store(), acceptance, project)
 
 
 def reports_asked_for(options: dict[str, Any]) -> tuple[Path, ...]:
@@ -80,18 +96,38 @@ def tell_failure(acceptance: Any, project: str, error: Any) -> None:
         write_failure(acceptance.junit, project, error)
 
 
-def accept(record: Any, acceptance: Any) -> int:
-    """Hold a run against what is asked of it, tell of all that it does not fulfil, and write the reports."""
-    from mlproj.api.acceptance import judge_acceptance, write_reports
+def judge(record: Any, acceptance: Any) -> Any:
+    """Hold a run against what is asked of it."""
+    from mlproj.api.acceptance import judge_acceptance
     from mlproj.cli.options import open_store
+
+    return judge_acceptance(open_store(), record, acceptance)
+
+
+def verdict_as_json(report: Any) -> dict[str, Any]:
+    """What ``--json`` has of the verdict on a run, its checks, and of the baseline, where there is one."""
+    checks = [{"name": each.name, "passed": each.passed, "told": each.told} for each in report.checks]
+    if report.baseline is None:
+        return {"accepted": report.passed, "checks": checks, "baseline": None}
+    rows = {
+        each.name: {key: getattr(each.row, key) for key in ("before", "now", "delta", "direction", "passed")}
+        for each in report.metrics
+        if each.row is not None
+    }
+    return {"accepted": report.passed, "checks": checks, "baseline": {"of": report.baseline.label, "metrics": rows}}
+
+
+def accept(report: Any, acceptance: Any) -> int:
+    """Tell of all that a run does not fulfil, and write the reports; the exit status is 3 for one that does not."""
+    from mlproj.api.acceptance import write_reports
     from mlproj.reporting import github
 
-    report = judge_acceptance(open_store(), record, acceptance)
     failed = [each for each in report.checks if not each.passed]
     for each in failed:
         say(f"{coloured('✗', sys.stderr, fg='red')} {one_line(each.name)}: {one_line(each.told)}")
         if github.is_github(os.environ):
             say(github.of_the_job(f"{report.title} is not accepted", f"{each.name}: {each.told}"))
+    _tell_of_baseline(report, acceptance)
     write_reports(report, acceptance)
     if github.is_github(os.environ) and not os.environ.get("MLPROJ_RUN_ID"):
         from mlproj.reporting.markdown import to_markdown
@@ -101,3 +137,19 @@ def accept(record: Any, acceptance: Any) -> int:
         except OSError as error:
             warn(f"the job's summary cannot be written: {error.strerror or error}")
     return NOT_ACCEPTED if failed else 0
+
+
+def _tell_of_baseline(report: Any, acceptance: Any) -> None:
+    """Say which baseline it is that was not kept, and which changes nothing has judged."""
+    if report.baseline is None:
+        return
+    rows = [each.row for each in report.metrics if each.row is not None]
+    if not all(row.passed for row in rows):
+        say(f"  the baseline is {one_line(report.baseline.label)}")
+    for row in rows:
+        if row.direction == "other" and row.name not in acceptance.slacks:
+            name = one_line(row.name)
+            warn(
+                f"`{name}` went from {row.before:.6g} to {row.now:.6g}, and nothing judges that: the name does not say "
+                f"which end is better, and no `--tolerance {name}=AMOUNT` says how far it may go"
+            )

@@ -51,6 +51,7 @@ def export(
     """
     from mlproj.api.sharing import export_run
     from mlproj.runs.find import find
+    from mlproj.runs.query import nested_left_out
     from mlproj.runs.store import shown_id
     from mlproj.sharing.contents import Choice
     from mlproj.sharing.crate_writing import check_target
@@ -64,10 +65,11 @@ def export(
     target = Path(f"{shown_id(store, record.id)}.crate.zip" if output is None else output)
     choice = Choice(artifacts=not no_artifacts, largest_artifact=largest, inputs=not no_inputs)
     done = export_run(store, record, target, choice, Fetching(offline=offline), replace=force)
-    for notice in done.notices:
+    notices = [*done.notices, *nested_left_out(store, record)]
+    for notice in notices:
         warn(notice)
     if as_json:
-        out_json({"id": done.id, "path": str(done.path), "files": done.files, "notices": list(done.notices)})
+        out_json({"id": done.id, "path": str(done.path), "files": done.files, "notices": notices})
     else:
         out(f"{done.id[:12]} is in {one_line(done.path)} ({plural(done.files, 'file')})")
     return 0

@@ -90,7 +90,7 @@ def push(remote: str, runs: tuple[str, ...], force: bool, as_json: bool) -> int:
     """
     from mlproj.api.sharing import push_runs
     from mlproj.runs.find import find
-    from mlproj.runs.query import search_ids
+    from mlproj.runs.query import nested_left_out, search_ids
     from mlproj.runs.store import load
     from mlproj.sharing.remotes import remote_named
 
@@ -100,6 +100,10 @@ def push(remote: str, runs: tuple[str, ...], force: bool, as_json: bool) -> int:
         records = list({each.id: each for each in (find(store, name) for name in runs)}.values())
     else:
         records = [load(store, each) for each in sorted(search_ids(store, "status = finished"))]
+    ids = {each.id for each in records}
+    for record in records:
+        for notice in nested_left_out(store, record, ids):
+            warn(notice)
     with steps() as told:
         return _tell(push_runs(store, to, records, told, anew=force), to.name, "pushed", as_json=as_json)
 

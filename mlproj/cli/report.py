@@ -31,13 +31,13 @@ def report(run: str, outputs: tuple[Path, ...], junit: Path | None, baseline: st
       mlproj report @last -o report.html
       mlproj report @last --baseline @best:rmse
     """
-    from mlproj.api.acceptance import judge_acceptance, prepare_acceptance, write_reports
+    from mlproj.api.acceptance import judge_acceptance, prepare_acceptance, with_baseline, write_reports
     from mlproj.reporting.markdown import to_markdown
     from mlproj.runs.find import find
 
     store = open_store()
     record = find(store, run)
-    acceptance = prepare_acceptance(store, (), baseline, (), outputs, junit)
+    acceptance = with_baseline(store, prepare_acceptance((), baseline, (), outputs, junit), record.project)
     written = judge_acceptance(store, record, acceptance)
     write_reports(written, acceptance)
     if not outputs and junit is None:

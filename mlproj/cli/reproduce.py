@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -25,8 +26,8 @@ _MOST_SHOWN = 30
     "--param",
     "secrets",
     multiple=True,
-    metavar="NAME=@FILE",
-    help="A secret, which no run records, where no variable holds it.",
+    metavar="NAME=VALUE",
+    help="A secret (also NAME=@FILE) that no variable holds, or a value that held one: no run records these.",
 )
 @click.option(
     "--allow-mount",
@@ -64,6 +65,7 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
     from mlproj.cli.progress import RunDisplay
     from mlproj.execution.supervise import Streams, stand_by
     from mlproj.parameters.given import gather
+    from mlproj.reproduction.reasons import ASK_FOR_REPEAT
     from mlproj.runs.find import find
     from mlproj.runs.store import shown_id
 
@@ -82,7 +84,10 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
         display = RunDisplay(quiet=options["quiet"], verbose=False)
         try:
             sys.stdout.flush()
-            attempts.append(have_again(store, record, chosen, display.listener(), lambda: stand_by(streams)))
+            attempt = have_again(store, record, chosen, display.listener(), lambda: stand_by(streams))
+            if repeat > 1:
+                attempt = replace(attempt, reasons=tuple(each.removesuffix(ASK_FOR_REPEAT) for each in attempt.reasons))
+            attempts.append(attempt)
         except Interrupted as interrupted:
             return 128 + interrupted.number
         except NotReproducibleError as error:
@@ -110,7 +115,8 @@ def reproduce(run: str, repeat: int, secrets: tuple[str, ...], as_json: bool, **
 def _print(attempt: Any, recorded: str, again: str) -> None:
     verdict = attempt.verdict
     name = coloured(verdict.name, sys.stdout, fg=_COLOURS[verdict.name], bold=True)
-    compared = f"{plural(verdict.metrics, 'metric')} and {plural(verdict.files, 'file')} compared"
+    nested = f" of it and {plural(verdict.nested_runs, 'nested run')}" if verdict.nested_runs else ""
+    compared = f"{plural(verdict.metrics, 'metric')} and {plural(verdict.files, 'file')}{nested} compared"
     out(f"{name}  run {recorded} and its reproduction {again}: {compared}")
     for difference in verdict.differences[:_MOST_SHOWN]:
         mark = "~" if difference.allowed else "≠"

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlproj.cli.acceptance import accept, acceptance_options, reports_asked_for, take_acceptance, tell_failure
+from mlproj.cli.acceptance import (
+    accept,
+    acceptance_options,
+    judge,
+    meet_project,
+    reports_asked_for,
+    take_acceptance,
+    tell_failure,
+    verdict_as_json,
+)
 from mlproj.cli.console import coloured, out, out_json
 from mlproj.cli.mlflow_options import mlflow_options, take_mlflow_options
 from mlproj.cli.options import (
@@ -263,8 +274,14 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         stand_down(standby)
         raise
     display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
+
+    def meet(name: str, secrets: Sequence[str]) -> None:
+        nonlocal acceptance
+        acceptance = meet_project(acceptance, name, secrets)
+
+    stood_for: list[str] = []
     try:
-        record = execute(request, display.listener(), standby)
+        record = execute(request, replace(display.listener(), project=meet, reused=stood_for.append), standby)
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except MlprojError as error:
@@ -272,13 +289,15 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         raise
     finally:
         display.close()
+    report = judge(record, acceptance) if acceptance is not None else None
     if options["as_json"]:
         from mlproj.runs.record import to_json
 
-        out_json(to_json(record))
+        reuse = {"reused": bool(stood_for)} if request.reuse else {}
+        out_json({**to_json(record), **reuse, **(verdict_as_json(report) if report is not None else {})})
     if not options["quiet"]:
         display.ended(record)
-    not_accepted = accept(record, acceptance) if acceptance is not None else 0
+    not_accepted = accept(report, acceptance) if report is not None else 0
     return record.exit_status or not_accepted
 
 

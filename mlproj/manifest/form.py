@@ -107,7 +107,7 @@ class Parameter(Section):
         return parse_type(self.type)
 
 
-NotNegative = Annotated[int | float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 HowCompared = Literal["bytes", "json", "csv", "numpy", "image", "metrics", "ignore"]
 
 

@@ -226,6 +226,7 @@ _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
     "float_type": "a number",
+    "finite_number": "a number that is not without end",
     "bool_type": "`true` or `false`",
     "list_type": "a list",
     "dict_type": "a mapping",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlproj.files import finite
 from mlproj.runs.record import RunRecord
 from mlproj.sources.digest import read_folder
 from mlproj.text import one_line
@@ -48,7 +50,9 @@ def _source(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
     elif first.commit is None and second.commit is None and first.digest != second.digest:
         yield Cause("source", f"content {_short(first.digest)} → {_short(second.digest)}")
     if first.left_out or second.left_out:
-        names = ", ".join(one_line(each) for each in [*first.left_out, *second.left_out][:_MOST_LISTED])
+        names = ", ".join(
+            one_line(each) for each in list(dict.fromkeys([*first.left_out, *second.left_out]))[:_MOST_LISTED]
+        )
         yield Cause("source", f"changes of which no digest is kept: {names}")
 
 
@@ -72,7 +76,7 @@ def _command(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
         yield Cause("entry point", f"{one_line(one.entry_point)} → {one_line(other.entry_point)}")
     first, second = (record.request.arguments if record.request else [] for record in (one, other))
     if first != second:
-        yield Cause("arguments", f"{one_line(' '.join(first)) or 'none'} → {one_line(' '.join(second)) or 'none'}")
+        yield Cause("arguments", f"{one_line(shlex.join(first)) or 'none'} → {one_line(shlex.join(second)) or 'none'}")
 
 
 def _parameters(one: RunRecord, other: RunRecord) -> Iterator[Cause]:
@@ -153,7 +157,11 @@ def _changed(first: Mapping[str, Any], second: Mapping[str, Any], absent: str = 
 
 
 def _differs(one: Any, other: Any, name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return (name in first) != (name in second) or one != other or isinstance(one, bool) != isinstance(other, bool)
+    if (name in first) != (name in second) or isinstance(one, bool) != isinstance(other, bool):
+        return True
+    # As records have them: NaN is `nan`, and so the same as another. 0 and -0 are equal to Python, not to a command.
+    one, other = finite(one), finite(other)
+    return bool(one != other) or (one == 0 and str(one) != str(other) and isinstance(one, float))
 
 
 def _shown(value: Any) -> str:

@@ -1,21 +1,29 @@
-"""The values in two files compared: JSON, CSV, NumPy's arrays and images, each with a tolerance for its numbers."""
+"""The values in two files compared, each form of file with a tolerance for its numbers; JSON and CSV are read here."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlproj.errors import MlprojError, UsageError
-from mlproj.reproduction.differences import by_how_much
+from mlproj.errors import UsageError
+from mlproj.reproduction.arrays import arrays_differ
+from mlproj.reproduction.differences import Step, UnreadableError, by_how_much
+from mlproj.reproduction.images import images_differ
 from mlproj.reproduction.rules import OutputRule, Tolerance, same_number
 from mlproj.text import one_line, plural
 
 _LARGEST_TEXT = 256 << 20
 _MOST_TOLD = 3
+_MOST_DIGITS = 4000  # more of them Python does not read (`sys.set_int_max_str_digits`)
+_INTEGER = re.compile(r"[+-]?[1-9][0-9]*|0", re.ASCII)
+_DECIMAL = re.compile(
+    r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII
+)
 Values = dict[str, Any]
 
 
@@ -25,10 +33,6 @@ class Found:
 
     how: str
     allowed: bool
-
-
-class UnreadableError(MlprojError):
-    """A file is not of the form that the manifest says it has."""
 
 
 def needs_extra(how: str) -> str | None:
@@ -53,11 +57,11 @@ def differ(recorded: Path, again: Path, rule: OutputRule) -> Found | None:
 
     Raises ``UnreadableError`` when one of them is not of the form that ``rule`` names.
     """
-    compared: dict[str, Callable[[Path, Path, OutputRule], Iterator[_Step]]] = {
+    compared: dict[str, Callable[[Path, Path, OutputRule], Iterator[Step]]] = {
         "json": _json,
         "csv": _csv,
-        "numpy": _numpy,
-        "image": _image,
+        "numpy": arrays_differ,
+        "image": images_differ,
     }
     if rule.how not in compared:
         return Found("other bytes", allowed=False)
@@ -71,12 +75,6 @@ def differ(recorded: Path, again: Path, rule: OutputRule) -> Found | None:
     return Found(f"{shown}{more}", not beyond)
 
 
-@dataclass(frozen=True)
-class _Step:
-    told: str
-    allowed: bool
-
-
 def _text(path: Path) -> str:
     if path.stat().st_size > _LARGEST_TEXT:
         raise UnreadableError(f"it is larger than {_LARGEST_TEXT >> 20} MiB, too large to be compared by its values")
@@ -86,7 +84,7 @@ def _text(path: Path) -> str:
         raise UnreadableError("it is not UTF-8") from None
 
 
-def _json(recorded: Path, again: Path, rule: OutputRule) -> Iterator[_Step]:
+def _json(recorded: Path, again: Path, rule: OutputRule) -> Iterator[Step]:
     values = [_json_values(path, rule.ignored) for path in (recorded, again)]
     yield from _by_name(values[0], values[1], rule.tolerance)
 
@@ -133,7 +131,7 @@ def _leaves(value: Any, at: str, ignored: tuple[str, ...]) -> Iterator[tuple[str
         yield at, value
 
 
-def _csv(recorded: Path, again: Path, rule: OutputRule) -> Iterator[_Step]:
+def _csv(recorded: Path, again: Path, rule: OutputRule) -> Iterator[Step]:
     tables = [_csv_values(path, rule.ignored) for path in (recorded, again)]
     yield from _by_name(tables[0], tables[1], rule.tolerance)
 
@@ -157,23 +155,24 @@ def _csv_values(path: Path, ignored: tuple[str, ...]) -> Values:
     return values
 
 
-def _number_in(cell: str) -> float | str:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
+def _number_in(cell: str) -> float | int | str:
+    """The number that a cell is; what only looks like one (`007`, `1_000`) is text, an integer as exact as it is."""
+    text = cell.strip()
+    if _INTEGER.fullmatch(text) and len(text) < _MOST_DIGITS:
+        return int(text)
+    return float(text) if _DECIMAL.fullmatch(text) else cell
 
 
-def _by_name(recorded: Values, again: Values, tolerance: Tolerance) -> Iterator[_Step]:
+def _by_name(recorded: Values, again: Values, tolerance: Tolerance) -> Iterator[Step]:
     for name in {**recorded, **again}:
         shown = one_line(name or "the value")
         if name not in again:
-            yield _Step(f"{shown} is missing", allowed=False)
+            yield Step(f"{shown} is missing", allowed=False)
         elif name not in recorded:
-            yield _Step(f"{shown} is new", allowed=False)
+            yield Step(f"{shown} is new", allowed=False)
         elif (told := _difference(recorded[name], again[name])) is not None:
             numbers = _is_number(recorded[name]) and _is_number(again[name])
-            yield _Step(f"{shown}: {told}", numbers and tolerance.allows(recorded[name], again[name]))
+            yield Step(f"{shown}: {told}", numbers and tolerance.allows(recorded[name], again[name]))
 
 
 def _is_number(value: Any) -> bool:
@@ -194,84 +193,3 @@ def _difference(recorded: Any, again: Any) -> str | None:
 def _short(value: Any) -> str:
     text = one_line(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _numpy(recorded: Path, again: Path, rule: OutputRule) -> Iterator[_Step]:
-    both = [_arrays(path, rule.ignored) for path in (recorded, again)]
-    for name in {**both[0], **both[1]}:
-        shown = one_line(name)
-        if name not in both[1] or name not in both[0]:
-            yield _Step(f"{shown} is {'missing' if name in both[0] else 'new'}", allowed=False)
-        else:
-            yield from _arrays_differ(shown, both[0][name], both[1][name], rule.tolerance)
-
-
-def _arrays(path: Path, ignored: tuple[str, ...]) -> dict[str, Any]:
-    import zipfile
-
-    import numpy
-
-    try:
-        # Never a pickle: an output is data, and one that was imported may be anybody's.
-        loaded = numpy.load(path, allow_pickle=False)
-        if isinstance(loaded, numpy.ndarray):
-            return {"the array": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files if name not in ignored}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UnreadableError(f"it is no array of NumPy's: {one_line(error)}") from None
-
-
-def _arrays_differ(name: str, recorded: Any, again: Any, tolerance: Tolerance) -> Iterator[_Step]:
-    import numpy
-
-    if recorded.shape != again.shape or recorded.dtype != again.dtype:
-        told = f"{recorded.dtype}{list(recorded.shape)} → {again.dtype}{list(again.shape)}"
-        yield _Step(f"{name}: {told}", allowed=False)
-        return
-    if recorded.tobytes() == again.tobytes():
-        return
-    if not numpy.issubdtype(recorded.dtype, numpy.number):
-        count = int((recorded != again).sum()) if recorded.dtype.names is None else 1
-        yield _Step(f"{name}: {plural(count, 'value')} differ", allowed=False)
-        return
-    wide = numpy.complex128 if numpy.issubdtype(recorded.dtype, numpy.complexfloating) else numpy.float64
-    one, other = recorded.astype(wide), again.astype(wide)
-    with numpy.errstate(all="ignore"):
-        distance = numpy.abs(other - one)
-        same = (one == other) | (numpy.isnan(one) & numpy.isnan(other))
-        close = same | (distance <= tolerance.atol + tolerance.rtol * numpy.abs(one))
-    count = int((~same).sum())
-    if not count:
-        yield _Step(f"{name}: the same values in other bits (a sign of zero, a NaN)", allowed=True)
-        return
-    largest = float(numpy.nanmax(numpy.where(same, 0, distance))) if not numpy.isnan(distance[~same]).all() else None
-    by = f", by up to {largest:.3g}" if largest is not None else ""
-    yield _Step(f"{name}: {count} of {plural(int(one.size), 'value')} differ{by}", bool(close.all()))
-
-
-def _image(recorded: Path, again: Path, rule: OutputRule) -> Iterator[_Step]:
-    import numpy
-
-    one, other = (_pixels(path) for path in (recorded, again))
-    if one.shape != other.shape:
-        yield _Step(f"{one.shape[1]}×{one.shape[0]} → {other.shape[1]}×{other.shape[0]} pixels", allowed=False)
-        return
-    distance = numpy.abs(other - one)
-    if not distance.any():
-        return
-    count = int(distance.any(axis=-1).sum())
-    allowed = bool((distance <= rule.tolerance.atol + rule.tolerance.rtol * one).all())
-    total = one.shape[0] * one.shape[1]
-    yield _Step(f"{count} of {plural(total, 'pixel')} differ, by up to {int(distance.max())} of 255", allowed)
-
-
-def _pixels(path: Path) -> Any:
-    import numpy
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return numpy.asarray(image.convert("RGBA"), dtype=numpy.int16)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableError(f"it is no image: {one_line(error)}") from None

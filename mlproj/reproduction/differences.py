@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from mlproj.errors import MlprojError
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -21,8 +23,25 @@ class Difference:
     again: Any = None
     allowed: bool = False
 
+    @property
+    def of_nested(self) -> bool:
+        """Whether it is about a run that was begun within the one."""
+        return self.what.startswith("nested run")
+
     def __str__(self) -> str:
         return f"{self.what}: {self.how}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One place in which two files differ, in words, and whether a tolerance allows it."""
+
+    told: str
+    allowed: bool
+
+
+class UnreadableError(MlprojError):
+    """A file is not of the form that the manifest says it has."""
 
 
 def by_how_much(recorded: float, again: float) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mlproj.reproduction.contents import UnreadableError, differ
-from mlproj.reproduction.differences import Difference
+from mlproj.reproduction.contents import differ
+from mlproj.reproduction.differences import Difference, UnreadableError
 from mlproj.reproduction.rules import OutputRule, Rules, Tolerance
 from mlproj.runs.record import FileRecord, OutputRecord, RunRecord
 from mlproj.text import one_line, plural

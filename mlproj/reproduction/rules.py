@@ -6,9 +6,11 @@ import fnmatch
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 # What MLflow measures of the machine while a run goes on is no result of it.
 _OF_THE_MACHINE = "system/*"
+_LARGEST_IN_FLOATS = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,11 @@ class Tolerance:
         """Whether ``again`` may stand for ``recorded``; NaN is as good as NaN, an infinity as the same one."""
         if same_number(recorded, again):
             return True
-        if not (math.isfinite(recorded) and math.isfinite(again)):
+        if not (_is_finite(recorded) and _is_finite(again)):
             return False
+        if _is_exact(recorded) or _is_exact(again):  # an integer that no float holds is reckoned with as it is
+            limit = Fraction(self.atol) + Fraction(self.rtol) * abs(Fraction(recorded))
+            return abs(Fraction(again) - Fraction(recorded)) <= limit
         return abs(again - recorded) <= self.atol + self.rtol * abs(recorded)
 
 
@@ -68,7 +73,18 @@ class Rules:
 
 
 def same_number(one: float, other: float) -> bool:
-    """Whether two numbers are the same bit for bit, as far as it can be told of a decimal: every NaN is the same."""
-    if math.isnan(one) or math.isnan(other):
-        return math.isnan(one) and math.isnan(other)
-    return one == other and math.copysign(1, one) == math.copysign(1, other)
+    """Whether two numbers are the same bit for bit, as far as it can be told of a decimal: every NaN is the same.
+
+    An integer is the same as the decimal of its very value, however large it is.
+    """
+    if one != one or other != other:
+        return one != one and other != other
+    return one == other and (one != 0 or math.copysign(1, one) == math.copysign(1, other))
+
+
+def _is_finite(number: float) -> bool:
+    return isinstance(number, int) or math.isfinite(number)
+
+
+def _is_exact(number: float) -> bool:
+    return isinstance(number, int) and abs(number) > _LARGEST_IN_FLOATS

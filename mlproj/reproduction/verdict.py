@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mlproj.reproduction.differences import Difference, by_how_much
+from mlproj.reproduction.nested import nested_runs
 from mlproj.reproduction.outputs import compare_outputs
 from mlproj.reproduction.rules import Rules, Tolerance, same_number
 from mlproj.runs.metric_history import metric_history
@@ -22,7 +23,8 @@ class Verdict:
     """What the comparison of two runs came to.
 
     ``identical``: exit status, metrics and outputs are the same bit for bit. ``equivalent``: what differs is within
-    the manifest's tolerances. ``different``: something is not. ``compared`` counts metrics and files.
+    the manifest's tolerances. ``different``: something is not. ``metrics``, ``files`` and ``nested_runs`` count what
+    was compared, that of nested runs too.
     """
 
     name: VerdictName
@@ -32,6 +34,7 @@ class Verdict:
     not_compared: tuple[str, ...]
     metrics: int
     files: int
+    nested_runs: int = 0
 
     @property
     def beyond(self) -> list[Difference]:
@@ -40,7 +43,41 @@ class Verdict:
 
 
 def judge(store: Store, recorded: RunRecord, again: RunRecord, rules: Rules) -> Verdict:
-    """Compare two runs that have ended. Raises StoreError."""
+    """Compare two runs that have ended, and the runs that were begun within them. Raises StoreError."""
+    nested = nested_runs(store, recorded, again)
+    of_nested = Rules(metrics=rules.metrics, artifacts=rules.artifacts)
+    parts = [_compared(store, recorded, again, rules)]
+    parts += [_labelled(label, _compared(store, one, other, of_nested)) for label, one, other in nested.pairs]
+    differences = [*nested.differences, *(each for part in parts for each in part.differences)]
+    not_compared = [*nested.not_compared, *(each for part in parts for each in part.not_compared)]
+    beyond = any(not each.allowed for each in differences)
+    return Verdict(
+        "different" if beyond else "equivalent" if differences else "identical",
+        recorded.id,
+        again.id,
+        tuple(differences),
+        tuple(not_compared),
+        sum(part.metrics for part in parts),
+        sum(part.files for part in parts),
+        len(nested.pairs),
+    )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    differences: list[Difference]
+    not_compared: list[str]
+    metrics: int
+    files: int
+
+
+def _labelled(label: str, part: _Compared) -> _Compared:
+    """What was found of a nested run, said to be of it."""
+    differences = [replace(each, what=f"{label}: {each.what}") for each in part.differences]
+    return replace(part, differences=differences, not_compared=[f"{label}: {each}" for each in part.not_compared])
+
+
+def _compared(store: Store, recorded: RunRecord, again: RunRecord, rules: Rules) -> _Compared:
     folders = (files_of(store, recorded.id).artifacts, files_of(store, again.id).artifacts)
     outputs = compare_outputs(recorded, again, folders, rules)
     differences = [*_endings(recorded, again), *outputs.differences]
@@ -53,9 +90,7 @@ def judge(store: Store, recorded: RunRecord, again: RunRecord, rules: Rules) -> 
             continue
         counted += 1
         differences += _metric(store, name, recorded, again, tolerance)
-    beyond = any(not each.allowed for each in differences)
-    verdict: VerdictName = "different" if beyond else "equivalent" if differences else "identical"
-    return Verdict(verdict, recorded.id, again.id, tuple(differences), tuple(not_compared), counted, outputs.files)
+    return _Compared(differences, not_compared, counted, outputs.files)
 
 
 def _endings(recorded: RunRecord, again: RunRecord) -> Iterator[Difference]:
@@ -111,7 +146,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "again": verdict.again,
         "differences": [_as_mapping(each) for each in verdict.differences],
         "not_compared": list(verdict.not_compared),
-        "compared": {"metrics": verdict.metrics, "files": verdict.files},
+        "compared": {"metrics": verdict.metrics, "files": verdict.files, "nested_runs": verdict.nested_runs},
     }
 
 

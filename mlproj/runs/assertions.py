@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from mlproj.errors import UsageError
 from mlproj.runs.database import explained
-from mlproj.runs.filter_sql import ATTRIBUTES, compile_filter, resolve_key
-from mlproj.runs.filter_text import comparisons, parse_filter
+from mlproj.runs.filter_sql import ATTRIBUTES, compile_filter, compile_node, resolve_key
+from mlproj.runs.filter_text import Comparison, Group, Node, Not, comparisons, parse_filter
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store
 from mlproj.text import did_you_mean, one_line
@@ -23,12 +24,56 @@ def check_assertion(text: str) -> None:
     compile_filter(text)
 
 
-def holds(store: Store, run_id: str, text: str) -> bool:
-    """Whether a run that has ended is one that the filter ``text`` means. Raises ``UsageError``, StoreError."""
-    condition, values = compile_filter(text)
+def holds(store: Store, record: RunRecord, text: str) -> bool:
+    """Whether a run that has ended is as the assertion says.
+
+    Unlike a filter, an assertion is a gate: a comparison with what the run does not have, or with a metric that is NaN,
+    is neither true nor false, and so is its negation (SQL's logic of three values). Such an assertion does not hold,
+    unless another part of it decides. ``has(…)`` and ``= nan`` ask for just that, and are always answered.
+
+    Raises ``UsageError``, StoreError.
+    """
+    node = parse_filter(text)
+    return node is None or _judged(store, record, text, node) is True
+
+
+def _judged(store: Store, record: RunRecord, text: str, node: Node) -> bool | None:
+    if isinstance(node, Not):
+        judged = _judged(store, record, text, node.operand)
+        return None if judged is None else not judged
+    if isinstance(node, Group):
+        decisive = node.word == "or"
+        all_judged = [_judged(store, record, text, each) for each in _without_presence(node)]
+        return decisive if decisive in all_judged else None if None in all_judged else not decisive
+    if not _is_answered(store, record, text, node):
+        return None
+    return _is_true(store, record, text, node)
+
+
+def _without_presence(group: Group) -> tuple[Node, ...]:
+    """The operands of a group; of ``key not in (…)``, which is read as ``has(key) and not …``, only the second."""
+    first, last = group.operands[0], group.operands[-1]
+    if isinstance(first, Comparison) and isinstance(last, Not) and isinstance(last.operand, Comparison):
+        return (last,) if first.key is last.operand.key else group.operands
+    return group.operands
+
+
+def _is_answered(store: Store, record: RunRecord, text: str, node: Comparison) -> bool:
+    if node.operator == "has":
+        return True
+    if not _is_true(store, record, text, Comparison(node.key, "has", ())):
+        return False
+    section, name = resolve_key(text, node.key)
+    if section != "metrics" or not math.isnan(record.metrics.get(name, 0.0)):
+        return True
+    return node.operator in ("=", "!=") and all(token.value.lower() == "nan" for token in node.values)
+
+
+def _is_true(store: Store, record: RunRecord, text: str, node: Node) -> bool:
+    condition, values = compile_node(text, node)
     with explained(store.folder):
         statement = f"SELECT 1 FROM runs WHERE runs.id = ? AND {condition}"  # noqa: S608  of the filter's compiler
-        return store.connection.execute(statement, [run_id, *values]).fetchone() is not None
+        return store.connection.execute(statement, [record.id, *values]).fetchone() is not None
 
 
 def found_instead(store: Store, record: RunRecord, text: str) -> str:
@@ -44,7 +89,9 @@ def _found(store: Store, record: RunRecord, text: str) -> Iterator[str]:
             there = sections[section]
             shown = f"{section}.{one_line(name)}"
             near = did_you_mean(name, there)
-            yield f"{shown} is {_shown(there[name])}" if name in there else f"the run has no {shown}.{near}"
+            yield (
+                f"{shown} is {_shown(there[name])}" if name in there else f"the run has no {shown}{near and f'.{near}'}"
+            )
         else:
             statement = f"SELECT {ATTRIBUTES[name].column} FROM runs WHERE id = ?"  # noqa: S608  one of our columns
             with explained(store.folder):

@@ -30,7 +30,9 @@ class Slack:
 
     def of(self, value: float) -> float:
         """The slack in the metric's unit."""
-        return self.amount * abs(value) if self.share else self.amount
+        if not self.share:
+            return self.amount
+        return self.amount * abs(value) if math.isfinite(value) else 0.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class BaselineRow:
     """One metric beside the baseline's. ``passed`` is false for one that is worse by more than its slack.
 
     ``direction`` is ``other`` where the metric's name does not tell which end is the better one; such a one passes,
-    unless a slack was given for it and it differs by more.
+    unless a slack was given for it and it differs by more. A number that has become NaN never passes.
     """
 
     name: str
@@ -70,13 +72,14 @@ def beside_baseline(metrics: Mapping[str, float], baseline: Baseline, slacks: Ma
 def _compared(name: str, before: float, now: float, slack: Slack | None) -> BaselineRow:
     if before == now or (math.isnan(before) and math.isnan(now)):
         return BaselineRow(name, before, now, "same", True)
+    if math.isnan(now):
+        return BaselineRow(name, before, now, "worse", False)
     allowed = (slack or Slack()).of(before)
     try:
         end = better_end(name)
     except UsageError:
-        return BaselineRow(name, before, now, "other", slack is None or abs(now - before) <= allowed)
-    if math.isnan(now):
-        return BaselineRow(name, before, now, "worse", False)
+        passed = slack is None or math.isnan(before) or abs(now - before) <= allowed
+        return BaselineRow(name, before, now, "other", passed)
     worse_by = now - before if end == "min" else before - now
     better = worse_by < 0 or math.isnan(before)
     return BaselineRow(name, before, now, "better" if better else "worse", better or worse_by <= allowed)

@@ -114,7 +114,12 @@ def compile_filter(text: str, now: float | None = None) -> Sql:
     ``now`` (seconds since the epoch) is what ages count from. Raises UsageError that names the column.
     """
     node = parse_filter(text)
-    return ("1", []) if node is None else _condition(text, node, time.time() if now is None else now)
+    return ("1", []) if node is None else compile_node(text, node, now)
+
+
+def compile_node(text: str, node: Node, now: float | None = None) -> Sql:
+    """As ``compile_filter``, for a part of the tree of the filter ``text``."""
+    return _condition(text, node, time.time() if now is None else now)
 
 
 def _condition(text: str, node: Node, now: float) -> Sql:
@@ -168,6 +173,7 @@ def _on_text(text: str, node: Comparison, number_column: str | None) -> Sql:
     # Python writes True and None, the record true and null.
     texts += [value.lower() for value in texts if value in ("True", "False")]
     texts += ["null" for value in texts if value == "None"]
+    texts += [other for value in texts if value.lower() == "nan" for other in ("NaN", "nan")]
     condition, values = f"each.value IN ({_marks(texts)})", list[object](texts)
     known = [number for number in numbers if number is not None]
     if known and number_column is not None:

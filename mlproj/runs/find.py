@@ -19,15 +19,27 @@ _LOWER = frozenset(
         "loss", "losses", "error", "errors", "err", "rmse", "mse", "mae", "mape", "rmsle", "msle",
         "nll", "perplexity", "ppl", "wer", "cer", "fid", "brier", "logloss", "deviance", "regret",
         "time", "duration", "latency", "seconds", "bpb", "bpc", "fpr", "fnr", "hinge", "divergence",
-        "kl",
+        "kl", "bouldin",
     )
 )  # fmt: skip
 _HIGHER = frozenset(
     (
         "acc", "accuracy", "auc", "auroc", "auprc", "ap", "map", "f", "f1", "f2", "fbeta", "precision",
-        "recall", "r2", "score", "dice", "iou", "miou", "bleu", "rouge", "meteor", "ndcg", "mrr",
+        "recall", "r2", "dice", "iou", "miou", "bleu", "rouge", "meteor", "ndcg", "mrr",
         "sensitivity", "specificity", "correlation", "reward", "return", "throughput", "likelihood",
         "elbo", "psnr", "ssim", "kappa", "mcc", "tpr", "tnr", "hits",
+    )
+)  # fmt: skip
+# What says nothing beside a word of the two above: `brier_score`, `davies_bouldin_score`.
+_HIGHER_ALONE = frozenset(("score", "scores"))
+# What turns a name round, as scikit-learn's `neg_mean_squared_error`, `negative_log_likelihood`.
+_NEGATED = frozenset(("neg", "negative"))
+# What makes a name about something else than the quality itself: `accuracy_std`, `loss_reduction`.
+_ABOUT_IT = frozenset(
+    (
+        "std", "stdev", "stddev", "var", "variance", "sem", "stderr", "drop", "gap", "reduction", "free", "delta",
+        "diff", "difference", "change", "gain", "improvement", "increase", "decrease", "ratio", "rank", "threshold",
+        "weight", "scale", "count",
     )
 )  # fmt: skip
 
@@ -53,6 +65,22 @@ def find(store: Store, name: str, *, trashed: bool = False) -> RunRecord:
     raise RunNotFoundError(f"`{one_line(name)}` is the name of more than one run:\n{lines}{more}")
 
 
+def find_to_compare(store: Store, name: str, project: str) -> RunRecord:
+    """The run that a run of ``project`` is to be held against, by a name as ``find`` takes it.
+
+    The ``@`` forms mean the finished runs of that project: one of another, or one that failed, is no measure for it.
+    Raises as ``find`` does.
+    """
+    if not name.startswith("@"):
+        return find(store, name)
+    if ids := _marked(store, name, trashed=False, project=project):
+        return load(store, ids[0])
+    raise RunNotFoundError(
+        f"there is no finished run `{one_line(name)}` of the project {one_line(project)} in the store",
+        hint="A run of another project is named by its id; `mlproj runs` lists them.",
+    )
+
+
 def _rows(store: Store, statement: str, *values: object) -> list[tuple[str, ...]]:
     with explained(store.folder):
         return store.connection.execute(statement, values).fetchall()
@@ -74,12 +102,14 @@ def _named(store: Store, name: str, trashed: bool) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _marked(store: Store, name: str, trashed: bool) -> list[str]:
+def _marked(store: Store, name: str, trashed: bool, project: str | None = None) -> list[str]:
+    """The run that an ``@`` form means; with ``project`` among the finished runs of that one alone."""
     word, _, metric = name.partition(":")
+    among, values = ("", []) if project is None else (" AND status = 'finished' AND project = ?", [plain(project)])
     if match := re.fullmatch("@last(?:~([0-9]{1,9}))?", name):
         own = f"parent IS NULL AND {_trash_condition(trashed)}"
-        statement = f"SELECT id FROM runs WHERE {own} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
-        return [row[0] for row in _rows(store, statement, int(match[1] or 0))]
+        statement = f"SELECT id FROM runs WHERE {own} {among} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
+        return [row[0] for row in _rows(store, statement, *values, int(match[1] or 0))]
     if word not in ("@best", "@min", "@max") or not metric:
         raise UsageError(
             f"`{one_line(name)}` names no run",
@@ -91,22 +121,35 @@ def _marked(store: Store, name: str, trashed: bool) -> list[str]:
     order = "ASC" if (better_end(metric) if word == "@best" else word[1:]) == "min" else "DESC"
     statement = f"""SELECT runs.id FROM metrics JOIN runs ON runs.number = metrics.run
         WHERE metrics.name = ? AND metrics.value IS NOT NULL AND status = 'finished'
-        AND {_trash_condition(trashed)} ORDER BY metrics.value {order}, runs.id DESC LIMIT 1"""  # noqa: S608
-    return [row[0] for row in _rows(store, statement, plain(metric))]
+        AND {_trash_condition(trashed)}{among} ORDER BY metrics.value {order}, runs.id DESC LIMIT 1"""  # noqa: S608
+    return [row[0] for row in _rows(store, statement, plain(metric), *values)]
 
 
 def better_end(metric: str) -> str:
-    """``min`` or ``max``: which end of a metric is the better, by its name. Raises
-    UsageError when it does not tell.
+    """``min`` or ``max``: which end of a metric is the better, by the words of its name. Raises
+    UsageError when they do not tell.
     """
     words = re.findall("[a-z]+[0-9]?", re.sub("([a-z])([A-Z])", r"\1_\2", metric).lower())
-    lower, higher = bool(_LOWER.intersection(words)), bool(_HIGHER.intersection(words))
-    if lower == higher:
+    end = _end_by_words(words)
+    if end is None:
         raise UsageError(
             f"the name `{one_line(metric)}` does not tell whether low or high is better",
             hint=f"Write @min:{one_line(metric)} or @max:{one_line(metric)}.",
         )
-    return "min" if lower else "max"
+    return end
+
+
+def _end_by_words(words: list[str]) -> str | None:
+    if _ABOUT_IT.intersection(words):
+        return None
+    lower, higher = bool(_LOWER.intersection(words)), bool(_HIGHER.intersection(words))
+    if not lower and not higher and _HIGHER_ALONE.intersection(words):
+        higher = True
+    if words[:1] == ["neg"] and lower == higher:  # the scorers of scikit-learn: greater is always better
+        return "max"
+    if lower == higher:
+        return None
+    return "min" if lower != bool(_NEGATED.intersection(words)) else "max"
 
 
 def _described(store: Store, run_id: str) -> str:

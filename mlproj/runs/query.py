@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mlproj.errors import StoreError, UsageError
@@ -10,7 +11,7 @@ from mlproj.runs.filter_sql import compile_filter, compile_order, resolve_key
 from mlproj.runs.filter_text import comparisons, parse_filter
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store, load
-from mlproj.text import did_you_mean, one_line
+from mlproj.text import did_you_mean, one_line, plural
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,24 @@ def search(
             unread.append(error.message)
     hints = [] if records else unknown_names(store, filter_text)
     return Found(records, unread, hints)
+
+
+def children_of(store: Store, run_id: str) -> list[RunRecord]:
+    """The runs that were begun within a run, oldest first. Raises StoreError."""
+    statement = "SELECT id FROM runs WHERE parent = ? AND id != parent AND deleted_at IS NULL ORDER BY id"
+    with explained(store.folder):
+        ids = [str(row[0]) for row in store.connection.execute(statement, (run_id,))]
+    return [load(store, each) for each in ids]
+
+
+def nested_left_out(store: Store, record: RunRecord, taken: Collection[str] = ()) -> list[str]:
+    """A sentence where runs that were begun within a run are not among the ids ``taken``. Raises StoreError."""
+    left = [each for each in children_of(store, record.id) if each.id not in taken]
+    if not left:
+        return []
+    return [
+        f"{plural(len(left), 'nested run')} of {record.id[:12]} left out: each is a run of its own, named by its id"
+    ]
 
 
 def unknown_names(store: Store, filter_text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -21,7 +22,14 @@ from mlproj.runs.database import (
     transaction,
 )
 from mlproj.runs.identifiers import is_run_id
-from mlproj.runs.index import UnindexableRecordError, check_indexable, forget_metrics, index_record
+from mlproj.runs.index import (
+    UnindexableRecordError,
+    check_indexable,
+    forget_metrics,
+    index_record,
+    number_of,
+    plain,
+)
 from mlproj.runs.intake import open_intake
 from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files, trashed_files
 from mlproj.runs.record import RunRecord, not_brought
@@ -163,6 +171,7 @@ def check(store: Store) -> list[str]:
         for files in _all_files(store.folder):
             seen.add(files.folder.name)
             problems += _problems_of(files, known=files.folder.name in rows)
+            problems += _other_metrics(store, files)
         problems += [f"run {run_id} is in the database and its folder is gone" for run_id in sorted(rows - seen)]
         begun = [each for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*") if _abandoned(each)]
     if begun:
@@ -192,6 +201,25 @@ def _problems_of(files: RunFiles, *, known: bool) -> Iterator[str]:
                 continue
             if not kept.is_file() or kept.stat().st_size != each.size:
                 yield f"run {record.id}: the artifact {one_line(each.path)} is gone or of another size"
+
+
+def _other_metrics(store: Store, files: RunFiles) -> Iterator[str]:
+    """Where a run that has ended has other metrics in the database, which filters ask, than in its record."""
+    try:
+        record = read_record(files)
+        check_indexable(record)
+    except (FileNotFoundError, StoreError):
+        return
+    number = number_of(store.connection, record.id)
+    if number < 0 or record.status == "running":
+        return
+    rows = store.connection.execute("SELECT name, value FROM metrics WHERE run = ?", (number,))
+    found = {name: str(math.nan if value is None else float(value)) for name, value in rows}
+    recorded = {plain(name): str(float(value)) for name, value in record.metrics.items()}
+    if other := sorted(name for name in {**found, **recorded} if found.get(name) != recorded.get(name)):
+        names = ", ".join(one_line(name) for name in other[:3]) + (", …" if len(other) > 3 else "")
+        told = f"run {record.id}: its metrics in the database are not those of its run.json: {names}"
+        yield f"{told}; `mlproj store rebuild` takes them from there"
 
 
 def sweep(store: Store) -> int:

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 from mlproj.errors import SourceError
 from mlproj.sources.digest import read_folder
 from mlproj.sources.fetching import Fetching
-from mlproj.sources.git.working_tree import GitRefusal, describe_worktree, repository_above
+from mlproj.sources.git.here import GitRefusal
+from mlproj.sources.git.working_tree import describe_worktree, repository_above
 from mlproj.sources.shown import shown_address
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import one_line

@@ -134,9 +134,11 @@ def _without_commit(source: RecordedSource, fetching: Fetching) -> Snapshot | No
     if source.kind != "git" or source.commit is not None:
         return None
 
+    from mlproj.sources.git.applying import apply_patch
+
     def fill(folder: Path) -> None:
         folder.mkdir(parents=True)
-        _apply(source.patch, folder)
+        apply_patch(source.patch, folder)
 
     return _filled(source, source.subdirectory, fetching, fill)
 
@@ -194,13 +196,14 @@ def _filled(source: RecordedSource, subdirectory: str, fetching: Fetching, fill:
 
 
 def _patched(source: RecordedSource, snapshot: Snapshot) -> Snapshot:
+    from mlproj.sources.git.applying import apply_patch
     from mlproj.sources.git.checkout import project_folder_in
 
     assert snapshot.tree is not None
     if not source.dirty:
         return snapshot
     with _released_on_failure(snapshot.tree):
-        _apply(source.patch, snapshot.tree.folder)
+        apply_patch(source.patch, snapshot.tree.folder)
         # What the patch has put there may be a link as well.
         project_folder_in(snapshot.tree.folder, source.subdirectory)
     return snapshot
@@ -214,17 +217,6 @@ def _released_on_failure(tree: Tree) -> Iterator[None]:
         # One that is to be kept would stay as it is.
         release_tree(replace(tree, kept=False))
         raise
-
-
-def _apply(patch: bytes, folder: Path) -> None:
-    """Apply a patch of git's. Git refuses one that leads out of ``folder`` or into its ``.git``."""
-    from mlproj.sources.git.process import GitFailed, ask_git, git_environment
-
-    environment = git_environment() | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
-    try:
-        ask_git(["apply", "--whitespace=nowarn", "-"], environment, folder, patch)
-    except GitFailed as failure:
-        raise SourceError(f"the patch of its changes cannot be applied: {one_line(failure.said)}") from None
 
 
 def _copy(project: Path, outputs: Sequence[str], folder: Path) -> None:

@@ -139,11 +139,78 @@ class TestBaseline:
         assert "there is no run `abc` on the remote lab" in cli("run", wine, "--baseline", "lab@abc").err
         assert "there is no remote `labb`. Did you mean `lab`?" in cli("run", wine, "--baseline", "labb@last").err
 
+    def test_by_its_place_is_a_finished_run_of_the_same_project(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        cli("run", wine, "-q", "-P", "rmse=50")
+        other = tmp_path / "other"
+        other.mkdir()
+        for file in wine.iterdir():
+            (other / file.name).write_text(file.read_text().replace("name: wine", "name: beer"))
+        cli("run", other, "-q", "-P", "rmse=90")
+        cli("run", other, "-q", "-P", "rmse=1")
+        (wine / "train.py").write_text(TRAIN + "raise SystemExit(1)")
+        cli("run", wine, "-q", "-P", "rmse=95")
+        (wine / "train.py").write_text(TRAIN)
+        for name in ("@last", "@best:rmse", "@max:rmse", "@last~0"):
+            done = cli("run", wine, "-q", "-P", "rmse=60", "--baseline", name)
+            assert done.status == 3
+            assert "baseline: rmse: 50 → 60" in done.err
+            assert "the baseline is run " in done.err
+            assert " of wine: train, 20" in done.err
+            cli("delete", "@last")
+        cli("remote", "add", "lab", tmp_path / "lab")
+        cli("push", "lab")
+        assert "baseline: rmse: 50 → 60" in cli("run", wine, "-q", "-P", "rmse=60", "--baseline", "lab@best:rmse").err
+
+    def test_of_a_project_that_has_not_finished_yet_is_refused_before_anything_runs(self, cli: Any, wine: Path) -> None:
+        cli("run", wine, "-q")
+        (wine / "mlproj.yaml").write_text(MANIFEST.replace("wine", "beer"))
+        done = cli("run", wine, "--baseline", "@best:rmse")
+        assert done.status == 2
+        assert "there is no finished run `@best:rmse` of the project beer" in done.err
+        assert len(cli("runs", "--json").json) == 1
+
+    def test_says_of_which_change_nothing_judges(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        (tmp_path / "b.json").write_text('{"width": 4}')
+        done = cli("run", wine, "-q", "--baseline", tmp_path / "b.json", "--report", tmp_path / "r.md")
+        assert done.status == 0
+        assert "`width` went from 4 to 3, and nothing judges that" in done.err
+        assert "its name does not tell which end is better" in (tmp_path / "r.md").read_text()
+        words = ["--baseline", tmp_path / "b.json", "--tolerance", "width=1"]
+        assert "nothing judges" not in cli("run", wine, "-q", *words).err
+
     def test_tolerances_are_checked(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         (tmp_path / "b.json").write_text('{"rmse": 1}')
         assert "METRIC=AMOUNT" in cli("run", wine, "--baseline", tmp_path / "b.json", "--tolerance", "rmse").err
         assert "no metric `rmes`" in cli("run", wine, "--baseline", tmp_path / "b.json", "--tolerance", "rmes=1").err
         assert "--tolerance is for --baseline" in cli("run", wine, "--tolerance", "rmse=1").err
+
+
+class TestAsJson:
+    def test_checks_and_the_baseline_are_in_it(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        (tmp_path / "b.json").write_text('{"rmse": 50}')
+        words = ["--assert", "metrics.rmse < 60", "--assert", "metrics.rmse < 55", "--baseline", tmp_path / "b.json"]
+        done = cli("run", wine, "--json", *words)
+        assert done.status == 3
+        told = done.json
+        assert (told["accepted"], told["status"]) == (False, "finished")
+        assert [(each["name"], each["passed"]) for each in told["checks"]] == [
+            ("metrics.rmse < 60", True),
+            ("metrics.rmse < 55", False),
+            ("baseline: rmse", False),
+        ]
+        assert told["checks"][1]["told"] == "metrics.rmse is 57.6"
+        assert told["baseline"]["metrics"]["rmse"]["direction"] == "worse"
+        assert told["baseline"]["metrics"]["rmse"]["before"] == 50
+        assert "checks" not in cli("show", "@last", "--json").json
+
+    def test_a_run_that_stands_for_this_one_is_said_to(self, cli: Any, wine: Path) -> None:
+        (wine / ".gitignore").write_text("metrics.json\nmodel.txt\n")
+        assert cli("run", wine, "--json", "--reuse").json["reused"] is False
+        labels = ["--name", "n", "--tag", "a=b", "--experiment", "e"]
+        done = cli("run", wine, "--json", "--reuse", *labels)
+        assert done.json["reused"] is True
+        assert "note: --name, --tag, --experiment do not apply: that run is as it was recorded" in done.err
+        assert cli("run", wine, "--json").json == cli("show", "@last", "--json").json
 
 
 class TestReports:
@@ -171,6 +238,27 @@ class TestReports:
         failed = [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]
         assert failed == ["metrics.rmse > 70"]
 
+    def test_hold_no_secret_that_an_assertion_does(
+        self, cli: Any, project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WINE_KEY", "hunter2-hunter2")
+        text = (
+            "entry_points:\n  main:\n    command: [python, -c, pass, '{a}']\n"
+            "    parameters: {a: {type: str}, key: {type: secret, env: WINE_KEY}}\n"
+        )
+        files = [tmp_path / "r.md", tmp_path / "r.html"]
+        words = [word for file in files for word in ("--report", file)]
+        done = cli(
+            "run", project(text), "-P", "a=pre hunter2-hunter2", "--assert", "params.a = 'pre hunter2-hunter2'",
+            *words, "--junit", tmp_path / "r.xml",
+        )  # fmt: skip
+        assert done.status == 3
+        assert "main: a=pre •••" in done.err
+        for file in (*files, tmp_path / "r.xml"):
+            assert "pre •••" in file.read_text()
+            assert "hunter2" not in file.read_text()
+        assert "hunter2" not in done.err + done.out
+
     def test_of_a_recorded_run(self, cli: Any, wine: Path, tmp_path: Path) -> None:
         cli("run", wine, "-q", "--name", "first | <script>alert(1)</script> https://example.org")
         shown = cli("report", "@last").out
@@ -193,6 +281,39 @@ class TestReports:
         assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
         assert (tmp_path / "link.xml").is_symlink()
         assert (tmp_path / "kept.xml").read_text().startswith("<?xml")
+
+    def test_go_into_no_pipe_that_nobody_reads(self, mlproj: Any, wine: Path, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.md")
+        done = mlproj("run", wine, "-q", "--report", tmp_path / "pipe.md")
+        assert done.returncode == 125
+        assert "cannot be written: nobody reads the pipe" in done.stderr
+        assert mlproj("report", "@last", "-o", tmp_path / "pipe.md").returncode == 125
+
+    @pytest.mark.parametrize(
+        ("option", "name"),
+        [("--junit", "mlproj.yaml"), ("--junit", "train.py"), ("--report", "README.md"), ("--report", "notes.txt")],
+    )
+    def test_never_take_the_place_of_something_else(self, cli: Any, wine: Path, option: str, name: str) -> None:
+        for other in ("README.md", "notes.txt"):
+            (wine / other).write_text("# Mine\n")
+        before = (wine / name).read_bytes()
+        done = cli("run", wine, option, wine / name)
+        assert done.status == 2
+        assert "is there and no report of mlproj's: it is not overwritten" in done.err
+        assert (wine / name).read_bytes() == before
+        cli("run", wine, "-q")
+        assert cli("report", "@last", "--junit" if option == "--junit" else "-o", wine / name).status == 2
+
+    def test_take_the_place_of_earlier_ones(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        names = ["r.md", "r.html", "r.txt"]
+        words = [word for name in names for word in ("--report", tmp_path / name)] + ["--junit", tmp_path / "r.xml"]
+        assert [cli("run", wine, "-q", *words).status for _ in range(2)] == [0, 0]
+
+    def test_are_no_outputs(self, cli: Any, wine: Path) -> None:
+        (wine / "mlproj.yaml").write_text(MANIFEST.replace("model.txt", "made/*.txt"))
+        done = cli("run", wine, "--report", wine / "made" / "model.txt")
+        assert done.status == 2
+        assert "the report made/model.txt would be written over the output `model`" in done.err
 
     def test_are_no_part_of_the_source_of_the_next_run(self, cli: Any, wine: Path) -> None:
         words = ["run", wine, "--json", "--report", wine / "r.md", "--junit", wine / "r.xml"]

@@ -152,3 +152,9 @@ def test_a_job_on_gitlab(checkout: Path, tmp_path: Path) -> None:
     for report in job["artifacts"]["reports"].values():
         assert (checkout / report).stat().st_size
     assert (checkout / "mlproj-report/metrics.txt").read_text() == "rmse 0.5\n"
+
+
+def test_gitlab_keeps_the_store_and_the_cache_between_jobs() -> None:
+    job = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text())[".mlproj"]
+    kept = {f"$CI_PROJECT_DIR/{path}" for cache in job["cache"] for path in cache["paths"]}
+    assert kept == {job["variables"]["MLPROJ_HOME"], job["variables"]["MLPROJ_CACHE"]}

@@ -110,6 +110,61 @@ def test_a_run_of_a_commit_comes_out_identical(mlproj: Any, wine: Any) -> None:
     assert not Path(again["command"]["cwd"]).exists()
 
 
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_numbers_without_end_or_value_are_given_again(mlproj: Any, project: Any, value: str) -> None:
+    text = (
+        "entry_points:\n  main:\n    command: [python, show.py, '{args}']\n"
+        "    parameters: {x: {type: float}, xs: {type: 'list[float]'}}\n    outputs: {o: o.txt}\n"
+    )
+    folder = project(text, {"show.py": "import sys; open('o.txt', 'w').write(str(sys.argv))"})
+    ran(mlproj, folder, "-P", f"x={value}", "-P", f"xs=1,{value}")
+    done = mlproj("reproduce", "@last")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("identical")
+
+
+class TestReasons:
+    """What is said to be the likely reason where nothing that is recorded differs."""
+
+    def told(self, mlproj: Any, folder: Path, *words: str, **variables: str) -> list[str]:
+        ran(mlproj, folder)
+        done = mlproj("reproduce", "@last", "--json", *words, env=variables)
+        assert done.returncode == 1, done.stderr
+        found = json.loads(done.stdout)
+        return list(found.get("reasons") or found["attempts"][0]["reasons"])
+
+    def test_another_end_is_not_taken_for_chance(self, mlproj: Any, wine: Any) -> None:
+        folder = wine(extra="if os.environ.get('FULL'): raise OSError(28, 'No space left on device')\n")
+        reasons = self.told(mlproj, folder, FULL="1")
+        assert len(reasons) == 1
+        assert reasons[0].startswith("it ended in another way, and nothing that is recorded differs: something that no")
+        assert "`mlproj logs " in reasons[0]
+
+    def test_the_folder_in_an_output(self, mlproj: Any, wine: Any) -> None:
+        reasons = self.told(mlproj, wine(extra="out['at'] = os.getcwd()\n"))
+        assert reasons == ["the folder that it ran in, which is another one each time, is in the output: out.json"]
+
+    def test_the_folder_in_the_command(self, mlproj: Any, project: Any) -> None:
+        text = (
+            "name: wine\nentry_points:\n  main:\n    parameters: {data: {type: path, default: data.txt}}\n"
+            "    command: python measure.py {data}\n"
+        )
+        script = (
+            "import json, os, sys, zlib\n"
+            "with open(os.environ['MLPROJ_METRICS'], 'a') as stream:\n"
+            "    stream.write(json.dumps({'name': 'place', 'value': zlib.crc32(sys.argv[1].encode())}) + '\\n')\n"
+        )
+        folder = project("", {"MLproject": text, "data.txt": "1", "measure.py": script})
+        (folder / "mlproj.yaml").unlink()
+        reasons = self.told(mlproj, folder)
+        assert reasons[0].startswith("its command names the folder that it ran in, which is another one each time")
+
+    def test_chance_once_it_has_been_repeated_does_not_ask_for_that(self, mlproj: Any, wine: Any) -> None:
+        folder = wine(extra="metrics['rmse'] = random.random()\n")
+        assert "`--repeat`" in self.told(mlproj, folder)[0]
+        assert "`--repeat`" not in self.told(mlproj, folder, "--repeat", "2")[0]
+
+
 def test_what_was_changed_and_not_committed_comes_back_too(mlproj: Any, wine: Any) -> None:
     folder = wine()
     (folder / "extra.py").write_text("out['untracked'] = True\n")
@@ -416,7 +471,8 @@ class TestWhatIsBroughtBack:
         ran(mlproj, folder, "-P", "u=https://me:pass-word@example.org/x")
         done = mlproj("reproduce", "@last")
         assert done.returncode == 125
-        assert "the value of `u` had credentials, which are not recorded: give it with -P u=VALUE" in done.stderr
+        assert "the value of `u` held a secret, which is not recorded (it was `" in done.stderr
+        assert ": give all of it with -P u=VALUE" in done.stderr
         done = mlproj("reproduce", "@last", "-P", "u=https://me:pass-word@example.org/x")
         assert done.returncode == 0, done.stderr
 

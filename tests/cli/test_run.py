@@ -303,3 +303,26 @@ def test_labels_that_no_table_could_show(project, mlproj, options: list[str], to
     refused = mlproj("run", project("entry_points: {main: {command: [echo, x]}}"), *options)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert told in refused.stderr
+
+
+def test_an_output_whose_name_holds_a_secret_is_not_kept(
+    project: Any, cli: Any, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WINE_KEY", "hunter2-hunter2")
+    text = (
+        "entry_points:\n  main:\n    command: [python, make.py]\n"
+        "    parameters: {key: {type: secret, env: WINE_KEY}}\n    outputs: {made: made/}\n"
+    )
+    script = (
+        "import os\n"
+        "for name in ('made/a.txt', f'made/{os.environ[\"WINE_KEY\"]}.txt', f'made/{os.environ[\"WINE_KEY\"]}/b.txt'):\n"
+        "    os.makedirs(os.path.dirname(name), exist_ok=True)\n    open(name, 'w').close()\n"
+    )
+    done = cli("run", project(text, {"make.py": script}), "--json")
+    assert done.status == 0
+    assert [each["path"] for each in done.json["outputs"][0]["files"]] == ["made/a.txt"]
+    assert "made/•••.txt is not kept: its name holds the value of a secret" in done.err
+    kept = own_home / "runs" / done.json["id"]
+    assert not [path for path in kept.rglob("*") if "hunter2" in path.name]
+    assert cli("store", "check").status == 0
+    assert cli("verify", "@last").status == 0

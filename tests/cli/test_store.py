@@ -113,3 +113,19 @@ def test_a_store_that_is_a_file(cli: Any, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MLPROJ_HOME", str(tmp_path / "file"))
     done = cli("runs")
     assert (done.status, done.err.startswith("error: the store ")) == (125, True)
+
+
+def test_check_finds_metrics_that_are_others_in_the_database_than_in_the_record(
+    trained: list[str], cli: Any, own_home: Path
+) -> None:
+    record = own_home / "runs" / trained[0] / "run.json"
+    content = json.loads(record.read_text())
+    content["metrics"] = {"rmse": 123.0, "more": "nan"}
+    record.write_text(json.dumps(content))
+    done = cli("store", "check")
+    assert done.status == 1
+    told = f"run {trained[0]}: its metrics in the database are not those of its run.json: more, rmse"
+    assert done.out.splitlines() == [f"{told}; `mlproj store rebuild` takes them from there"]
+    assert cli("store", "rebuild").status == 0
+    assert cli("runs", "--filter", "metrics.rmse = 123", "--json").json[0]["id"] == trained[0]
+    assert cli("store", "check").status == 0

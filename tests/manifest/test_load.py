@@ -103,6 +103,20 @@ entry_points:
             ":1:59:",
             "sets this one itself",
         ),
+        *(
+            (
+                f"entry_points: {{main: {{command: a, outputs: {{m: {{path: x, compare: json, rtol: {value}}}}}}}}}",
+                "",
+                told,
+            )
+            for value, told in (
+                (".inf", "expected a number that is not without end; found `inf`"),
+                ("1e400", "expected a number"),
+                (".nan", "expected a number"),
+                ("-1", "expected a number of at least 0"),
+                ("soon", "expected a number; found `soon`"),
+            )
+        ),
         ("entry_points: {main: {command: a, metrics: {loss: 'x'}}}", ":1:51:", "a group named `value`"),
         ("entry_points: {main: {command: a, metrics: {loss: '('}}}", ":1:51:", "is broken"),
     ],

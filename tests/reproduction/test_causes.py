@@ -37,6 +37,23 @@ def test_nothing_differs_between_a_run_and_itself() -> None:
     assert told(RUN) == []
 
 
+def test_words_are_told_apart_and_what_both_lack_is_told_once() -> None:
+    one = replace(RUN, request=RequestRecord(arguments=["a b"]), source=replace(RUN.source, left_out=["big"]))
+    other = replace(one, request=RequestRecord(arguments=["a", "b"]))
+    assert [str(each) for each in causes(one, other)] == [
+        "source: changes of which no digest is kept: big",
+        "arguments: 'a b' → a b",
+    ]
+
+
+def test_a_zero_with_a_sign_is_another_value_and_nan_is_not() -> None:
+    zero, minus, nothing, as_text = (
+        replace(RUN, request=RequestRecord(parameters={"x": value})) for value in (0.0, -0.0, float("nan"), "nan")
+    )
+    assert [str(each) for each in causes(zero, minus)] == ["parameters: x 0.0 → -0.0"]
+    assert causes(nothing, as_text) == []
+
+
 def test_each_cause_is_named_with_both_sides_in_the_order_of_likelihood() -> None:
     other = replace(
         RUN,

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mlproj.reproduction.contents import Found, UnreadableError, differ
+from mlproj.reproduction.contents import Found, differ
+from mlproj.reproduction.differences import UnreadableError
 from mlproj.reproduction.rules import OutputRule, Rules, Tolerance, same_number
 
 
@@ -104,9 +105,9 @@ class TestNumpy:
         one = numpy.array([1.0, 2.0, numpy.nan])
         assert self.differ(tmp_path, one, one.copy()) is None
         other = numpy.array([1.0, 2.5, numpy.nan])
-        assert self.differ(tmp_path, one, other) == Found("the array: 1 of 3 values differ, by up to 0.5", False)
+        assert self.differ(tmp_path, one, other) == Found("the array: 1 of 3 values differs, by up to 0.5", False)
         assert self.differ(tmp_path, one, other, rtol=0.3) == Found(
-            "the array: 1 of 3 values differ, by up to 0.5", True
+            "the array: 1 of 3 values differs, by up to 0.5", True
         )
 
     def test_shapes_and_types_count(self, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ class TestNumpy:
         for name, values in (("one", {"a": [1, 2], "t": [1]}), ("other", {"a": [1, 2], "t": [2]})):
             numpy.savez(tmp_path / name, **{key: numpy.array(value) for key, value in values.items()})
         paths = [tmp_path / "one.npz", tmp_path / "other.npz"]
-        assert differ(*paths, OutputRule("numpy")) == Found("t: 1 of 1 value differ, by up to 1", False)
+        assert differ(*paths, OutputRule("numpy")) == Found("t: 1 of 1 value differs, by up to 1", False)
         assert differ(*paths, OutputRule("numpy", ignored=("t",))) is None
 
     def test_a_pickle_is_not_loaded(self, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_images_by_their_pixels(tmp_path: Path) -> None:
     image.resize((5, 3)).save(tmp_path / "large.png")
     one = tmp_path / "one.png"
     assert differ(one, tmp_path / "same.png", OutputRule("image")) is None
-    found = Found("1 of 12 pixels differ, by up to 2 of 255", False)
+    found = Found("1 of 12 pixels differs, by up to 2 of 255", False)
     assert differ(one, tmp_path / "other.png", OutputRule("image")) == found
     assert differ(one, tmp_path / "other.png", OutputRule("image", Tolerance(atol=2))) == Found(found.how, True)
     assert differ(one, tmp_path / "large.png", OutputRule("image")) == Found("4×3 → 5×3 pixels", False)
@@ -184,3 +185,94 @@ def test_the_rule_of_a_metric_is_of_its_name_then_of_a_glob() -> None:
     assert rules.for_metric("val_time") is None
     assert rules.for_metric("loss") == Tolerance()
     assert rules.for_metric("system/cpu_utilization") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("9007199254740993", "9007199254740992"), ("007", "7"), ("1_000", "1000"), ("0x10", "16")]
+)
+def test_csv_takes_no_other_id_for_the_same(tmp_path: Path, one: str, other: str) -> None:
+    found = differ_as("csv", tmp_path, f"id\n{one}\n", f"id\n{other}\n")
+    assert found is not None
+    assert not found.allowed
+
+
+@pytest.mark.parametrize(("one", "other"), [("7", "7.0"), ("1e3", "1000"), (".5", "0.50"), ("nan", "NaN"), (" 7", "7")])
+def test_csv_takes_another_way_to_write_a_number_for_the_same(tmp_path: Path, one: str, other: str) -> None:
+    assert differ_as("csv", tmp_path, f"x\n{one}\n", f"x\n{other}\n") is None
+
+
+def test_integers_beyond_those_of_floats_have_tolerances_too(tmp_path: Path) -> None:
+    one, other = '{"a": 1' + "0" * 400 + "}", '{"a": 2' + "0" * 400 + "}"
+    found = differ_as("json", tmp_path, one, other, atol=0.1)
+    assert found is not None
+    assert not found.allowed
+    assert differ_as("json", tmp_path, one, other, rtol=1) == Found(found.how, True)
+    assert Tolerance(atol=1).allows(2**53 + 1, 2**53)
+    assert not Tolerance(atol=0.5).allows(2**53 + 1, float(2**53))
+
+
+def differing_arrays(folder: Path, one: object, other: object, **tolerance: float) -> Found | None:
+    paths = [folder / "1.npy", folder / "2.npy"]
+    for path, array in zip(paths, (one, other)):
+        numpy.save(path, array)  # type: ignore[arg-type]
+    return differ(*paths, OutputRule("numpy", Tolerance(**tolerance)))
+
+
+def test_numpys_integers_are_compared_as_they_are(tmp_path: Path) -> None:
+    large = numpy.array([2**53 + 1, -(2**63)])
+    told = "the array: 1 of 2 values differs, by up to 1"
+    assert differing_arrays(tmp_path, large, large - [1, 0]) == Found(told, False)
+    assert differing_arrays(tmp_path, large, large - [1, 0], atol=1) == Found(told, True)
+    ends = [numpy.array([each]) for each in (-(2**63), 2**63 - 1)]
+    assert differing_arrays(tmp_path, *ends, atol=5) == Found(
+        "the array: 1 of 1 value differs, by up to 1.84e+19", False
+    )
+
+
+def test_numpys_long_floats_keep_their_digits(tmp_path: Path) -> None:
+    one = numpy.array([1], dtype=numpy.longdouble)
+    other = numpy.nextafter(one, numpy.longdouble(2))
+    found = differing_arrays(tmp_path, one, other)
+    assert found is not None
+    assert not found.allowed
+
+
+def saved_images(folder: Path, one: list[Image.Image], other: list[Image.Image], ending: str) -> Found | None:
+    paths = [folder / f"{number}.{ending}" for number in (1, 2)]
+    for path, frames in zip(paths, (one, other)):
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    return differ(*paths, OutputRule("image"))
+
+
+@pytest.mark.parametrize("ending", ["gif", "tiff"])
+def test_every_frame_of_an_image_is_compared(tmp_path: Path, ending: str) -> None:
+    black, white, red = (Image.new("RGB", (4, 3), colour) for colour in ("black", "white", "red"))
+    assert saved_images(tmp_path, [black, white], [black, red], ending) == Found(
+        "frame 2: 12 of 12 pixels differ, by up to 255 of 255", False
+    )
+    found = saved_images(tmp_path, [black, white], [black], ending)
+    assert found == Found("2 frames → 1", False)
+
+
+@pytest.mark.parametrize(("mode", "one", "other", "by"), [("I", 70000, 80000, "10000"), ("F", 1.5, 1.25, "0.25")])
+def test_pixels_of_more_than_8_bits_are_compared_as_they_are(
+    tmp_path: Path, mode: str, one: float, other: float, by: str
+) -> None:
+    images = [[Image.new(mode, (2, 1), value)] for value in (one, other)]  # type: ignore[arg-type]
+    assert saved_images(tmp_path, *images, "tiff") == Found(f"2 of 2 pixels differ, by up to {by}", False)
+
+
+def test_colours_of_16_bits_are_not_taken_for_the_same(tmp_path: Path) -> None:
+    import struct
+    import zlib
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    paths = [tmp_path / "1.png", tmp_path / "2.png"]
+    for path, value in zip(paths, (0x1234, 0x1235)):
+        header, row = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0), b"\0" + struct.pack(">3H", value, value, value)
+        chunks = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(row)), chunk(b"IEND", b"")]
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(UnreadableError, match="more than 8 bits"):
+        differ(*paths, OutputRule("image"))

@@ -85,7 +85,26 @@ def test_a_run_in_the_trash_is_only_found_there(store: Store, record_run) -> Non
         ("top1_accuracy", "max"),
         ("f1", "max"),
         ("R2", "max"),
+        ("brier_score", "min"),
+        ("davies_bouldin_score", "min"),
+        ("silhouette_score", "max"),
+        ("neg_mean_squared_error", "max"),
+        ("val_neg_log_loss", "max"),
+        ("neg_loss", "max"),
+        ("neg_rmse", "max"),
+        ("neg_foo", "max"),
+        ("cv_rmse", "min"),
+        ("negative_log_likelihood", "min"),
+        ("neg_log_likelihood", "min"),
     ],
 )
 def test_the_better_end_is_told_by_the_name(metric: str, end: str) -> None:
     assert better_end(metric) == end
+
+
+@pytest.mark.parametrize(
+    "metric", ["accuracy_std", "accuracy_drop", "accuracyGap", "loss_reduction", "error_free_rate", "quality"]
+)
+def test_a_name_that_is_about_something_else_does_not_tell(metric: str) -> None:
+    with pytest.raises(UsageError, match="does not tell"):
+        better_end(metric)

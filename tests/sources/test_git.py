@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from mlproj.sources import take_snapshot
+from mlproj.sources.fetching import Fetching
+from mlproj.sources.git.patches import LARGEST_UNTRACKED_FILE
 from mlproj.sources.git.remotes import remote_without_credentials
-from mlproj.sources.git.working_tree import LARGEST_UNTRACKED_FILE, commit_facts
+from mlproj.sources.git.working_tree import commit_facts
+from mlproj.sources.recorded import RecordedSource, recreate
 
 
 def git(folder: Path, *arguments: str | Path, **variables: str) -> str:
@@ -249,3 +252,104 @@ def test_changes_in_a_submodule_are_said_not_to_be_recorded(repository: Path, tm
     snapshot = take_snapshot(str(repository))
     assert snapshot.left_out == ("lib",)
     assert "the changes in the submodule `lib` are not recorded" in snapshot.notes
+
+
+def brought_back(repository: Path, tmp_path: Path) -> Path:
+    """The project as mlproj brings it back from commit and patch."""
+    snapshot = take_snapshot(str(repository))
+    recorded = RecordedSource("git", repository, snapshot.commit, dirty=True, patch=snapshot.patch)
+    return recreate(recorded, Fetching(cache=tmp_path / "cache")).folder
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("diff.noprefix=true", "diff.mnemonicPrefix=true", "diff.srcPrefix=x/", "diff.context=0", "core.abbrev=4"),
+        *("diff.algorithm=patience", "diff.interHunkContext=9", "diff.suppressBlankEmpty=true", "diff.relative=true"),
+        *("diff.indentHeuristic=false", "color.diff=always", "diff.renames=copies", "diff.submodule=log"),
+        *("apply.whitespace=fix", "diff.orderFile=order"),
+    ],
+)
+def test_what_a_user_has_configured_changes_no_patch(
+    repository: Path, tmp_path: Path, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "order").write_text("z.py\n")
+    (repository / "train.py").write_text("".join(f"a {number}\n\n" for number in range(30)))
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "second")
+    (repository / "z.py").write_text("trailing \t\n")
+    (repository / "train.py").write_text((repository / "train.py").read_text().replace("a 3\n", "b\n"))
+    plain = take_snapshot(str(repository)).patch
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    git(tmp_path, "config", "--file", "gitconfig", *setting.split("=", 1))
+    assert take_snapshot(str(repository)).patch == plain
+    folder = brought_back(repository, tmp_path)
+    assert (folder / "z.py").read_text() == "trailing \t\n"
+    assert (folder / "train.py").read_text() == (repository / "train.py").read_text()
+
+
+def test_a_variable_of_gits_changes_no_patch_either(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "train.py").write_text("print(2)\nprint(3)\n")
+    plain = take_snapshot(str(repository)).patch
+    monkeypatch.setenv("GIT_DIFF_OPTS", "-u0")
+    assert take_snapshot(str(repository)).patch == plain
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["", "* text=auto", "* text eol=crlf", "* text eol=lf", "* ident", "*.dat working-tree-encoding=latin-1"],
+)
+@pytest.mark.parametrize("autocrlf", ["false", "true", "input"])
+def test_changes_come_back_byte_for_byte(repository: Path, tmp_path: Path, attributes: str, autocrlf: str) -> None:
+    (repository / ".gitattributes").write_text(f"{attributes}\n")
+    for name in ("lf", "crlf", "mixed", "id", "latin", "gone", "run me"):
+        (repository / f"{name}.dat").write_text("a\nb\n")
+    (repository / "link.dat").symlink_to("lf.dat")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "second")
+    git(repository, "config", "core.autocrlf", autocrlf)
+    contents = {
+        "lf.dat": b"a\nb\nc\n",
+        "crlf.dat": b"a\r\nb\r\nc\r\n",
+        "mixed.dat": b"a\r\nb\nc",
+        "id.dat": b"$Id: of another $\nb\n",
+        "latin.dat": "gr\u00fc\u00df\n".encode("latin-1"),
+        'new "one".dat': b"a\r\n",
+        "staged.dat": b"a\r\nb\r\n",
+        "line\nbreak.dat": b"a\r\nb\n",
+    }
+    for name, content in contents.items():
+        (repository / name).write_bytes(content)
+    git(repository, "-c", "core.safecrlf=false", "add", "staged.dat")
+    (repository / "gone.dat").unlink()
+    (repository / "link.dat").unlink()
+    (repository / "link.dat").symlink_to("staged.dat")
+    (repository / "run me.dat").chmod(0o755)
+    index = (repository / ".git" / "index").read_bytes()
+    folder = brought_back(repository, tmp_path)
+    assert {name: (folder / name).read_bytes() for name in contents} == contents
+    assert not (folder / "gone.dat").exists()
+    assert (folder / "link.dat").readlink() == Path("staged.dat")
+    assert os.access(folder / "run me.dat", os.X_OK)
+    assert (repository / ".git" / "index").read_bytes() == index
+    assert not (folder / ".git" / "info" / "attributes").exists()
+
+
+def test_what_a_filter_of_the_users_makes_of_a_file_stays_so(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "gitconfig"
+    settings.write_text('[filter "upper"]\n\tclean = tr a-z A-Z\n\tsmudge = tr A-Z a-z\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    (repository / ".gitattributes").write_text("*.dat filter=upper text\n")
+    (repository / "old.dat").write_text("a\n")
+    git(repository, "add", ".", GIT_CONFIG_GLOBAL=str(settings))
+    git(repository, "commit", "-qm", "second")
+    (repository / "old.dat").write_text("a\nb\n")
+    assert b"+B\n" in take_snapshot(str(repository)).patch
+
+
+def test_that_line_ends_are_converted_is_told(repository: Path) -> None:
+    assert take_snapshot(str(repository)).notes == ()
+    git(repository, "config", "core.autocrlf", "true")
+    assert "core.autocrlf is set" in take_snapshot(str(repository)).notes[0]

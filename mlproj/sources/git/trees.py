@@ -15,13 +15,14 @@ from mlproj.sources.fetching import Fetching
 from mlproj.sources.git.addresses import Address, address_of_folder, check_subdirectory, revision_asked
 from mlproj.sources.git.checkout import Names, Objects, check_out, project_folder_in
 from mlproj.sources.git.failures import explained
+from mlproj.sources.git.here import GitRefusal
 from mlproj.sources.git.mirror import Mirror, discard, holds_tag, is_damaged, list_refs, mirror_of, obtain, survey_of
 from mlproj.sources.git.process import GitFailed, end_git_of, git_environment
 from mlproj.sources.git.refs import Choice
 from mlproj.sources.git.resolution import Found, expected, find_commit, remember_found
 from mlproj.sources.git.submodules import check_place, declared_submodules
 from mlproj.sources.git.survey import Survey, check_size, survey
-from mlproj.sources.git.working_tree import GitRefusal, LocalCommit, local_commit, repository_above
+from mlproj.sources.git.working_tree import LocalCommit, local_commit, repository_above
 from mlproj.sources.snapshot import Snapshot
 from mlproj.sources.trees import Tree, claim_tree, release_tree
 from mlproj.text import one_line

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mlproj.sources.digest import ALWAYS_IGNORED
+from mlproj.sources.git.here import SAFE, GitRefusal, ask_here
+from mlproj.sources.git.patches import Changes, with_patch
 from mlproj.sources.git.remotes import remote_without_credentials
-from mlproj.sources.git.variables import REDIRECTING
 from mlproj.sources.snapshot import Snapshot
 from mlproj.text import did_you_mean, one_line
 
-LARGEST_UNTRACKED_FILE = 10 << 20
-LARGEST_PATCH = 50 << 20
-
-# Configuration by which a repository could have a program of its choice run by status, diff, add or log.
-_SAFE = (
-    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false"),
-    *("-c", "diff.external=", "-c", "log.showSignature=false", "-c", "protocol.allow=never"),
-    *("-c", "core.sshCommand=false", "-c", "core.pager=cat", "-c", "core.quotePath=false"),
-    *(
-        "-c",
-        "submodule.recurse=false",
-        "-c",
-        "status.submoduleSummary=false",
-        "-c",
-        "core.alternateRefsCommand=",
-    ),
-)
-
-
-class GitRefusal(Exception):  # noqa: N818  no error: the project runs and is identified by its content
-    """Git is not there, or does not want to work on this folder (``safe.directory``, a broken repository)."""
+_NOT_CONVERTING = ("", "false", "no", "off", "0")
 
 
 @dataclass(frozen=True)
 class _Settings:
     remote: str | None
     neutralised: tuple[str, ...]
+    autocrlf: bool
 
 
 def repository_above(folder: Path) -> Path | None:
@@ -56,7 +34,7 @@ def repository_above(folder: Path) -> Path | None:
 
 
 def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
-    """The identity of a folder in a git working tree: two git calls when it is clean, two more when it is not.
+    """The identity of a folder in a git working tree: two git calls when it is clean, some more when it is not.
 
     What a run leaves in ``outputs`` does not make the tree dirty.
 
@@ -65,8 +43,8 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
     settings = _settings(folder)
     source = [".", *(f":(exclude,glob){path.rstrip('/')}" for path in outputs)]
     source += [f":(exclude,glob){path.rstrip('/')}/**" for path in outputs]
-    call = ("--no-optional-locks", *_SAFE, *settings.neutralised)
-    status = _git(
+    call = ("--no-optional-locks", *SAFE, *settings.neutralised)
+    status = ask_here(
         folder,
         [
             *call,
@@ -96,6 +74,8 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
     dirty = bool(changed or untracked)
     notes: tuple[str, ...] = () if commit else ("the repository has no commit yet",)
     inner, outer = _changes_below(folder), _changes_beside(folder, call) if commit and subdirectory else ()
+    if settings.autocrlf:
+        notes += ("core.autocrlf is set: what is unchanged comes back with the line ends that the commit has",)
     notes += tuple(f"the changes in the submodule `{one_line(name)}` are not recorded" for name in inner)
     if outer:
         more = f" and {len(outer) - 1} more" if len(outer) > 1 else ""
@@ -105,7 +85,8 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
     )
     if not dirty:
         return snapshot
-    return _with_patch(snapshot, call, untracked, source)
+    top = repository_above(folder) or folder
+    return with_patch(snapshot, call, Changes(changed, untracked, source), autocrlf=settings.autocrlf, top=top)
 
 
 @dataclass(frozen=True)
@@ -120,7 +101,7 @@ class CommitFacts:
 def commit_facts(folder: Path) -> CommitFacts:
     """What is known of the commit that ``folder`` is at; nothing where git does not tell."""
     try:
-        told = _git(folder, [*_SAFE, "log", "-1", "--format=%T %ct %an <%ae>"]).decode("utf-8", "replace").strip()
+        told = ask_here(folder, [*SAFE, "log", "-1", "--format=%T %ct %an <%ae>"]).decode("utf-8", "replace").strip()
     except GitRefusal:
         return CommitFacts()
     tree, time, author = (*told.split(" ", 2), "", "", "")[:3]
@@ -149,7 +130,7 @@ def _changes_below(folder: Path) -> tuple[str, ...]:
 def _changes_beside(folder: Path, call: Sequence[str]) -> tuple[str, ...]:
     """The tracked files of the repository that have changes and are not in ``folder``, one of its subdirectories."""
     asked = ["status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=all", "--no-renames"]
-    status = _git(folder, [*call, *asked, "--", ":(top)", ":(exclude)."]).decode("utf-8", "surrogateescape")
+    status = ask_here(folder, [*call, *asked, "--", ":(top)", ":(exclude)."]).decode("utf-8", "surrogateescape")
     return tuple(f"/{entry[3:]}" for entry in status.split("\0") if entry)
 
 
@@ -158,7 +139,7 @@ def unwatched_files(folder: Path) -> list[str]:
 
     Raises ``GitRefusal``.
     """
-    listed = _git(folder, [*_SAFE, "ls-files", "-z", "-v", "--", "."]).decode("utf-8", "surrogateescape")
+    listed = ask_here(folder, [*SAFE, "ls-files", "-z", "-v", "--", "."]).decode("utf-8", "surrogateescape")
     entries = [entry for entry in listed.split("\0") if entry[:1].islower() or entry[:1] == "S"]
     return [entry[2:] for entry in entries if os.path.lexists(folder / entry[2:])]
 
@@ -172,7 +153,7 @@ def changed_submodules(folder: Path) -> list[str]:
     Raises ``GitRefusal``.
     """
     changed = []
-    listed = _git(folder, [*_SAFE, "ls-files", "-z", "--stage", "--", "."]).decode("utf-8", "surrogateescape")
+    listed = ask_here(folder, [*SAFE, "ls-files", "-z", "--stage", "--", "."]).decode("utf-8", "surrogateescape")
     for entry in listed.split("\0"):
         mode, _, name = entry.partition("\t")
         place = folder / name
@@ -193,8 +174,8 @@ def not_exported(folder: Path, names: Sequence[str]) -> set[str]:
     """
     above = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents[:-1]}
     asked = "\0".join([*names, *sorted(above)]).encode("utf-8", "surrogateescape")
-    call = [*_SAFE, "check-attr", "-z", "--stdin", "export-ignore"]
-    told = _git(folder, call, stdin=asked + b"\0").decode("utf-8", "surrogateescape").split("\0")
+    call = [*SAFE, "check-attr", "-z", "--stdin", "export-ignore"]
+    told = ask_here(folder, call, stdin=asked + b"\0").decode("utf-8", "surrogateescape").split("\0")
     # Three words each: the name, the attribute, and `set` where it has it.
     left = {name for name, value in zip(told[::3], told[2::3]) if value == "set"}
     return {
@@ -203,8 +184,8 @@ def not_exported(folder: Path, names: Sequence[str]) -> set[str]:
 
 
 def _listed(folder: Path, which: Sequence[str]) -> list[str]:
-    call = [*_SAFE, *_settings(folder).neutralised, "ls-files", "-z", *which, "--", "."]
-    names = _git(folder, call).decode("utf-8", "surrogateescape").split("\0")
+    call = [*SAFE, *_settings(folder).neutralised, "ls-files", "-z", *which, "--", "."]
+    names = ask_here(folder, call).decode("utf-8", "surrogateescape").split("\0")
     return sorted({name for name in names if name})
 
 
@@ -229,15 +210,19 @@ def local_commit(top: Path, revision: str) -> LocalCommit:
         raise GitRefusal("a revision does not begin with a dash, nor go over lines")
     verify = ["rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"]
     try:
-        commit = _git(top, [*_SAFE, *verify]).decode().strip()
+        commit = ask_here(top, [*SAFE, *verify]).decode().strip()
     except GitRefusal as refusal:
         if not re.search("single revision|unknown revision|ambiguous|bad revision", str(refusal)):
             raise
         raise GitRefusal(_no_such_revision(top, revision)) from None
     exact = (f"refs/heads/{revision}", f"refs/tags/{revision}")
-    refs = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname)", "--", *exact]).decode("utf-8", "replace").split()
+    refs = (
+        ask_here(top, [*SAFE, "for-each-ref", "--format=%(refname)", "--", *exact]).decode("utf-8", "replace").split()
+    )
     named = [ref for ref in exact if ref in refs]
-    common = _git(top, [*_SAFE, "rev-parse", "--git-common-dir"]).decode("utf-8", "surrogateescape").removesuffix("\n")
+    common = (
+        ask_here(top, [*SAFE, "rev-parse", "--git-common-dir"]).decode("utf-8", "surrogateescape").removesuffix("\n")
+    )
     shown = one_line(revision)
     note = f"`{shown}` is a tag and a branch: the tag was taken (--rev refs/heads/{shown} takes the branch)"
     return LocalCommit(
@@ -255,51 +240,28 @@ def _no_such_revision(top: Path, revision: str) -> str:
 
     base = re.split("[~^]", revision)[0]
     if may_be_short_sha(base):
-        objects = _git(top, [*_SAFE, "rev-parse", f"--disambiguate={base}"]).decode().split()
+        objects = ask_here(top, [*SAFE, "rev-parse", f"--disambiguate={base}"]).decode().split()
         asked = "".join(f"{each}^{{commit}}\n" for each in objects).encode()
-        commits = commits_told(_git(top, [*_SAFE, "cat-file", "--batch-check"], stdin=asked))
+        commits = commits_told(ask_here(top, [*SAFE, "cat-file", "--batch-check"], stdin=asked))
         if len(commits) > 1:
             return ambiguous(base, commits)
-    listed = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags"])
+    listed = ask_here(top, [*SAFE, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags"])
     names = list(dict.fromkeys(listed.decode("utf-8", "replace").split()))
     near = did_you_mean(revision, names)
     said = (
         f"it has no such revision.{near}" if near or not names else f"it has no such revision, but {some_names(names)}"
     )
-    common = _git(top, [*_SAFE, "rev-parse", "--git-common-dir"]).decode("utf-8", "surrogateescape").removesuffix("\n")
+    common = (
+        ask_here(top, [*SAFE, "rev-parse", "--git-common-dir"]).decode("utf-8", "surrogateescape").removesuffix("\n")
+    )
     return f"{said} (its history is cut off: it is a shallow clone)" if (top / common / "shallow").exists() else said
 
 
 def _tags(top: Path) -> dict[str, str]:
     """The repository's tags with the objects that they name."""
-    listed = _git(top, [*_SAFE, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags"])
+    listed = ask_here(top, [*SAFE, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags"])
     told = (line.rpartition(" ") for line in listed.decode("utf-8", "surrogateescape").splitlines())
     return {ref: target for ref, _, target in told}
-
-
-def _git(
-    folder: Path, arguments: Sequence[str], environment: dict[str, str] | None = None, stdin: bytes = b""
-) -> bytes:
-    inherited = {name: value for name, value in os.environ.items() if name not in REDIRECTING}
-    guarded = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        finished = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env={**inherited, **guarded, **(environment or {})},
-            input=stdin,
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise GitRefusal("git is not installed") from None
-    except OSError as error:
-        raise GitRefusal(one_line(error)) from None
-    if finished.returncode != 0:
-        said = finished.stderr.decode("utf-8", "replace").strip().splitlines()
-        first = next((line for line in said if line.startswith("fatal:")), said[0] if said else "no reason given")
-        raise GitRefusal(one_line(first.removeprefix("fatal: ")))
-    return finished.stdout
 
 
 def _settings(folder: Path) -> _Settings:
@@ -307,84 +269,26 @@ def _settings(folder: Path) -> _Settings:
 
     Filters of the user's and the system's own configuration stay: git-lfs is one, and they trust it.
     """
-    listed = _git(folder, ["config", "--list", "-z", "--show-scope"]).decode("utf-8", "surrogateescape").split("\0")
+    listed = ask_here(folder, ["config", "--list", "-z", "--show-scope"]).decode("utf-8", "surrogateescape").split("\0")
     remotes: dict[str, str] = {}
     neutralised: list[str] = []
+    autocrlf = ""
     for scope, entry in zip(listed[::2], listed[1::2]):
         key, _, value = entry.partition("\n")
         if key.startswith("remote.") and key.endswith(".url"):
             remotes.setdefault(key[len("remote.") : -len(".url")], value)
+        autocrlf = value.lower() if key == "core.autocrlf" else autocrlf
         if key.startswith("filter.") and scope in ("local", "worktree"):
             name = key[len("filter.") :].rpartition(".")[0]
             for setting, off in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")):
                 neutralised += ["-c", f"filter.{name}.{setting}={off}"]
     remote = remotes.get("origin") or next(iter(remotes.values()), None)
-    return _Settings(remote_without_credentials(remote) if remote else None, tuple(neutralised))
+    return _Settings(
+        remote_without_credentials(remote) if remote else None, tuple(neutralised), autocrlf not in _NOT_CONVERTING
+    )
 
 
 def _subdirectory(folder: Path) -> str:
     above = repository_above(folder)
     inside = folder.absolute().relative_to(above).as_posix() if above is not None else "."
     return "" if inside == "." else inside
-
-
-def _with_patch(snapshot: Snapshot, call: tuple[str, ...], untracked: list[str], source: list[str]) -> Snapshot:
-    """The snapshot with the patch of its tracked changes and its untracked files, up to the limits in size."""
-    top = repository_above(snapshot.folder) or snapshot.folder
-    kept, left_out = _within_limits(top, untracked)
-    diff = [
-        "diff",
-        "--binary",
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-renames",
-        "--ignore-submodules=dirty",
-    ]
-    base = snapshot.commit or _git(snapshot.folder, ["hash-object", "-t", "tree", "--stdin"]).decode().strip()
-    environment: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="mlproj-index-") as scratch:
-        if kept:
-            # Untracked files enter the patch by way of a copy of the index: the repository's own stays as it is.
-            index = Path(scratch) / "index"
-            located = _git(snapshot.folder, ["rev-parse", "--git-path", "index"]).decode("utf-8", "surrogateescape")
-            original = snapshot.folder / located.removesuffix("\n")
-            if original.exists():
-                shutil.copyfile(original, index)
-            environment = {"GIT_INDEX_FILE": str(index)}
-            names = "\0".join(kept).encode("utf-8", "surrogateescape")
-            add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"]
-            _git(top, [*call, "--literal-pathspecs", *add], environment, names)
-        patch = _git(snapshot.folder, [*call, *diff, base, "--", *source], environment)
-    notes = snapshot.notes
-    if len(patch) > LARGEST_PATCH:
-        notes = (
-            *notes,
-            f"the patch of the changes is larger than {LARGEST_PATCH >> 20} MiB: only its digest is kept",
-        )
-    return Snapshot(
-        **{
-            **snapshot.__dict__,
-            "patch": patch if len(patch) <= LARGEST_PATCH else b"",
-            "digest": hashlib.sha256(patch).hexdigest(),
-            "left_out": (*snapshot.left_out, *left_out),
-            "notes": notes,
-        }
-    )
-
-
-def _within_limits(top: Path, untracked: list[str]) -> tuple[list[str], list[str]]:
-    kept, left_out, total = [], [], 0
-    for name in sorted(untracked):
-        status = (top / name).lstat() if os.path.lexists(top / name) else None
-        if (
-            status is None
-            or name.endswith("/")
-            or status.st_size > LARGEST_UNTRACKED_FILE
-            or total + status.st_size > LARGEST_PATCH
-        ):  # a nested repository is listed as a folder
-            left_out.append(name)
-        else:
-            kept.append(name)
-            total += status.st_size
-    return kept, left_out
