@@ -335,6 +335,31 @@ def test_changes_come_back_byte_for_byte(repository: Path, tmp_path: Path, attri
     assert not (folder / ".git" / "info" / "attributes").exists()
 
 
+@pytest.mark.parametrize("where", ["without a commit", "in a linked work tree", "in a folder of it"])
+def test_so_they_do_from_other_places(repository: Path, tmp_path: Path, where: str) -> None:
+    (repository / ".gitattributes").write_text("* text eol=crlf\n")
+    (repository / "sub").mkdir()
+    (repository / "sub" / "old.dat").write_text("a\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "second")
+    if where == "without a commit":
+        git(repository, "update-ref", "-d", "HEAD")
+    elif where == "in a linked work tree":
+        git(repository, "worktree", "add", "-q", tmp_path / "linked")
+        repository = tmp_path / "linked"
+    for name in ("sub/old.dat", "sub/new.dat"):
+        (repository / name).write_bytes(b"a\nb\r\n")
+    project = repository / "sub" if where == "in a folder of it" else repository
+    snapshot = take_snapshot(str(project))
+    recorded = RecordedSource(
+        "git", project, snapshot.commit, subdirectory=snapshot.subdirectory, dirty=True, patch=snapshot.patch
+    )
+    folder = recreate(recorded, Fetching(cache=tmp_path / "cache")).folder
+    folder = folder.parent if where == "in a folder of it" else folder
+    assert (folder / "sub" / "old.dat").read_bytes() == b"a\nb\r\n"
+    assert (folder / "sub" / "new.dat").read_bytes() == b"a\nb\r\n"
+
+
 def test_what_a_filter_of_the_users_makes_of_a_file_stays_so(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
