@@ -27,7 +27,8 @@ def decisive(resolved: Resolved, environment: Environment, caller: Mapping[str, 
     ``caller`` are the variables that the command has from whoever starts it. Raises OSError.
     """
     # The manifest may be ignored by git, and what is in it besides is in no other part of the key.
-    found = {"manifest": sha256_of_file(resolved.loaded.path)}
+    path = resolved.loaded.path
+    found = {"manifest": sha256_of_file(path)} if path.is_file() else {}  # a script runs without one
     if _EPOCH in caller and _EPOCH not in resolved.entry_point.environment_variables:
         found[_EPOCH] = caller[_EPOCH]
     if environment.kind == "system":
