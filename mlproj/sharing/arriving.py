@@ -17,12 +17,12 @@ from mlproj.errors import SourceError, StoreError, UsageError
 from mlproj.runs.database import explained
 from mlproj.runs.identifiers import is_run_id, milliseconds_of_id
 from mlproj.runs.index import check_indexable
-from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files
+from mlproj.runs.layout import CRATE_PREFIX, RunFiles, live_files
 from mlproj.runs.record import ImportRecord, RunRecord, from_json, recorded_files
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of
 from mlproj.runs.times import seconds_of
-from mlproj.runs.upkeep import index_anew
+from mlproj.runs.upkeep import index_anew, sweep_crates
 from mlproj.sharing.contents import record_bytes, shared_record
 from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, printable
@@ -51,18 +51,19 @@ class Arrived:
 
 
 @contextmanager
-def new_place(store: Store, name: str) -> Iterator[RunFiles]:
-    """A folder that a run is made in; what is left in it in the end is removed."""
-    files = RunFiles(store.folder / "runs" / f"{NEW_PREFIX}{name}")
+def new_place(store: Store) -> Iterator[RunFiles]:
+    """A folder that a run is made in; what is left in it in the end is removed. Those of dead processes go first."""
+    held = None
     with explained(store.folder):
-        shutil.rmtree(files.folder, ignore_errors=True)
-        # What is not locked is taken for a dead process's, and swept.
-        held = locks.wait_exclusive(files.alive_lock)
+        sweep_crates(store)
+        while held is None:  # what has no lock for a moment may be taken for a dead process's
+            files = RunFiles(store.folder / "runs" / f"{CRATE_PREFIX}{os.urandom(6).hex()}")
+            held = locks.try_claim(files.alive_lock)
     try:
         yield files
     finally:
-        held.release()
         shutil.rmtree(files.folder, ignore_errors=True)
+        held.release()
 
 
 def checked_record(content: bytes) -> RunRecord:

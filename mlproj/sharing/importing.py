@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +37,7 @@ def import_crate(store: Store, path: Path, unpack_limit: int | None = None) -> l
     could do harm, or is another run than the one here; StoreError.
     """
     try:
-        with new_place(store, f"crate-{os.getpid()}") as place, explained(store.folder):
+        with new_place(store) as place, explained(store.folder):
             crate = read_crate(path, place.folder / "crate", unpack_limit)
             if crate.is_own:
                 return [_own(store, crate, place, path)]
@@ -76,7 +75,7 @@ def _foreign(store: Store, crate: ReadCrate, path: Path) -> Iterator[Arrived]:
     from mlproj.sharing.foreign import foreign_runs
 
     for run in foreign_runs(crate):
-        with new_place(store, run.record.id) as place:
+        with new_place(store) as place:
             for name, of_crate in run.files.items():
                 target = place.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)

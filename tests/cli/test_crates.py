@@ -453,12 +453,25 @@ def test_a_killed_import_leaves_no_run(large: str, cli: Any, start: Any, elsewhe
     wait_until(lambda: any(home.glob("runs/.new-*/crate/artifacts/big.bin")), process)
     kill(process)
     assert cli("runs", "--json").json == []
+    assert "1 run died before they began: `mlproj gc` removes what is left" in cli("store", "check").out
     assert cli("import", crate).status == 0
-    assert [each["id"] for each in cli("runs", "--json").json] == [large]
-    assert cli("store", "check").out.splitlines()[0] in (
-        "the store is sound",
-        "1 run died before they began: `mlproj gc` removes what is left",
-    )
+    assert [each.name for each in (home / "runs").iterdir()] == [large]
+    assert cli("store", "check").out == "the store is sound\n"
+
+
+def test_gc_removes_what_a_killed_import_left(
+    large: str, cli: Any, start: Any, elsewhere: Any, tmp_path: Path
+) -> None:
+    crate = tmp_path / "run.crate.zip"
+    cli("export", large, "-o", crate)
+    home = elsewhere()
+    process = start("import", crate)
+    wait_until(lambda: any(home.glob("runs/.new-*/crate/artifacts/big.bin")), process)
+    assert cli("gc").status == 0
+    assert any(home.glob("runs/.new-*/crate"))  # it lives yet
+    kill(process)
+    assert cli("gc").status == 0
+    assert list((home / "runs").iterdir()) == []
 
 
 def test_several_crates_one_of_them_none(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
