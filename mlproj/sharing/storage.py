@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from mlproj.errors import StoreError
 from mlproj.files import copy_file
-from mlproj.sharing.opening import Storage, asked, require_bucket
+from mlproj.sharing.opening import RemoteError, Storage, asked, require_bucket
+from mlproj.sharing.parts import is_left_behind, part_of
 
 _AT_ONCE = 16
 _LONGEST_WRITE_S = 3 * 86400
@@ -138,16 +139,19 @@ def _make_folder(storage: Storage, folder: str) -> None:
 
 
 def _sweep(folders: Iterable[Path]) -> None:
-    """Remove what pushes that were killed left in folders of a remote: nobody writes at one file for days."""
+    """Remove what pushes that were killed left in folders of a remote.
+
+    Of those of other machines nothing is known but that nobody writes at one file for days.
+    """
     for folder in folders:
         for each in folder.glob(".*.part"):
             with suppress(FileNotFoundError, PermissionError):
-                if time.time() - each.stat().st_mtime > _LONGEST_WRITE_S:
+                if is_left_behind(each) or time.time() - each.stat().st_mtime > _LONGEST_WRITE_S:
                     each.unlink()
 
 
 def _copy_whole(origin: Path, place: Path) -> None:
-    scratch = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
+    scratch = part_of(place)
     try:
         copy_file(origin, scratch)
         scratch.chmod(0o644)
@@ -169,15 +173,35 @@ def _send_whole(storage: Storage, place: str, send: Callable[[str], None]) -> No
         raise
 
 
+def send_object(storage: Storage, digest: str, content: bytes) -> None:
+    """Put bytes on the remote as an object. Raises RemoteError."""
+    _send_bytes(storage, object_path(storage, digest), content)
+
+
 def send_manifest(storage: Storage, run_id: str, content: bytes) -> None:
     """Put the manifest of a run on the remote, when all that it names is there. Raises RemoteError."""
-    place = manifest_path(storage, run_id)
+    _send_bytes(storage, manifest_path(storage, run_id), content)
+
+
+def _send_bytes(storage: Storage, place: str, content: bytes) -> None:
     with asked(storage.remote):
         if _at_once(storage):
             storage.filesystem.pipe_file(place, content)
             return
         _make_folder(storage, place.rpartition("/")[0])
         _send_whole(storage, place, lambda scratch: storage.filesystem.pipe_file(scratch, content))
+
+
+def read_object(storage: Storage, digest: str) -> bytes | None:
+    """The bytes of an object, ``None`` where it is not there. Whether they are right is for the caller to see.
+
+    Raises RemoteError.
+    """
+    with asked(storage.remote):
+        try:
+            return bytes(storage.filesystem.cat_file(object_path(storage, digest)))
+        except FileNotFoundError:
+            return None
 
 
 def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:

@@ -459,9 +459,7 @@ def test_a_killed_import_leaves_no_run(large: str, cli: Any, start: Any, elsewhe
     assert cli("store", "check").out == "the store is sound\n"
 
 
-def test_gc_removes_what_a_killed_import_left(
-    large: str, cli: Any, start: Any, elsewhere: Any, tmp_path: Path
-) -> None:
+def test_gc_removes_what_a_killed_import_left(large: str, cli: Any, start: Any, elsewhere: Any, tmp_path: Path) -> None:
     crate = tmp_path / "run.crate.zip"
     cli("export", large, "-o", crate)
     home = elsewhere()

@@ -385,6 +385,20 @@ def test_connections_that_break_off(
     assert cli("store", "check").status == 0
 
 
+def test_a_killed_push_leaves_nothing_on_this_machine(
+    parts: Any, cli: Any, start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts(2, 50_000_000)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    process = start("push", tmp_path / "remote")
+    while not any(tmp_path.glob("remote/objects/*/.*.part")):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_a_killed_push_is_gone_on_with(
     parts: Any,
     cli: Any,
@@ -453,11 +467,12 @@ def test_a_killed_push_to_a_folder_leaves_no_half_object(
     process.communicate(timeout=30)
     assert not list(remote.glob("runs/*"))
     left = next(remote.glob("objects/*/.*.part"))
-    fresh = left.with_name(".of-another-push.part")
+    fresh, old = left.with_name(".of-another-machine.part"), left.with_name(".of-long-ago.part")
     fresh.write_text("on its way")
-    os.utime(left, (0, 0))
+    old.touch()
+    os.utime(old, (0, 0))
     assert cli("push", remote).status == 0
-    assert (left.exists(), fresh.exists()) == (False, True)
+    assert list(remote.glob("objects/*/.*.part")) == [fresh]
     elsewhere()
     assert cli("pull", remote).status == 0
 
