@@ -18,6 +18,7 @@ from mlproj.sharing.arriving import Arrived
 from mlproj.sharing.contents import Choice, Contents, contents_of
 from mlproj.sharing.crate_writing import write_crate
 from mlproj.sources import Fetching
+from mlproj.text import plural
 
 if TYPE_CHECKING:
     from mlproj.sharing.pulling import RemoteRun
@@ -100,18 +101,24 @@ def push_runs(
 ) -> Iterator[Outcome]:
     """Send runs to a remote, one after the other; one that cannot be sent does not keep the next from it.
 
-    Raises RemoteError when the remote cannot be reached at all.
+    A remote that fails is not asked again: the outcomes end with that run's. Raises RemoteError when the remote cannot
+    be reached at all.
     """
-    from mlproj.sharing.opening import open_storage
+    from mlproj.sharing.opening import RemoteError, open_storage
     from mlproj.sharing.pushing import Push
 
     push = Push(open_storage(remote), told, anew=anew)
-    for record in records:
+    for number, record in enumerate(records):
         told(f"{record.id[:12]}: looking through its files")
         try:
             # What is only to be had over a network is left to whoever pulls the run.
             contents = partial(shared_contents, store, record, Choice(), Fetching(offline=True))
             yield Outcome(record.id, push.send(record, contents))
+        except RemoteError as error:
+            rest = len(records) - number - 1
+            untried = f"; {plural(rest, 'run')} after it {'was' if rest == 1 else 'were'} not tried" if rest else ""
+            yield Outcome(record.id, problem=RemoteError(f"{error.message}{untried}", hint=error.hint))
+            return
         except MlprojError as error:
             yield Outcome(record.id, problem=error)
 

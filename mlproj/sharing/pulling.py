@@ -27,8 +27,10 @@ from mlproj.sharing.arriving import (
     settle_in,
 )
 from mlproj.sharing.manifests import Manifest, RemoteFile, parse_listing, parse_manifest
-from mlproj.sharing.opening import RemoteError, Storage
+from mlproj.sharing.opening import RemoteError, Storage, require_folder
 from mlproj.sharing.storage import (
+    KnownObjects,
+    ObjectGoneError,
     fetch_objects,
     in_parallel,
     manifest_ids,
@@ -53,8 +55,15 @@ class RemoteRun:
 
 def remote_runs(storage: Storage) -> list[RemoteRun]:
     """The runs on a remote, newest first. Raises RemoteError."""
-    found = read_manifests(storage, manifest_ids(storage))
+    found = read_manifests(storage, _ids_there(storage))
     return [_remote_run(run_id, found[run_id]) for run_id in sorted(found, reverse=True)]
+
+
+def _ids_there(storage: Storage) -> list[str]:
+    ids = manifest_ids(storage)
+    if not ids:
+        require_folder(storage)
+    return ids
 
 
 def _remote_run(run_id: str, content: bytes) -> RemoteRun:
@@ -69,7 +78,7 @@ def find_remote_runs(storage: Storage, names: Sequence[str]) -> list[RemoteRun]:
 
     Raises RunNotFoundError when none, or more than one, answers to a name; RemoteError.
     """
-    ids = manifest_ids(storage)
+    ids = _ids_there(storage)
     if not names:
         return remote_runs(storage)[::-1]
     wanted: dict[str, None] = {}
@@ -182,14 +191,24 @@ def _place(store: Store, record: RunRecord) -> Iterator[RunFiles]:
 
 
 def _fetch(storage: Storage, folder: Path, wanted: Mapping[str, int], names: Mapping[str, str]) -> None:
-    """Have objects in ``folder``, by their digests, all of them checked. Raises SourceError for one that is damaged."""
+    """Have objects in ``folder``, by their digests, all of them checked.
+
+    Raises SourceError for one that is damaged or is not there.
+    """
     with explained(folder):
         present = [digest for digest in wanted if (folder / digest).is_file()]
         whole = {
             digest for digest, right in zip(present, in_parallel(lambda each: _is(folder, each), present)) if right
         }
     missing = [digest for digest in wanted if digest not in whole]
-    fetch_objects(storage, {digest: folder / digest for digest in missing})
+    try:
+        fetch_objects(storage, {digest: folder / digest for digest in missing})
+    except ObjectGoneError:
+        gone = KnownObjects(storage).missing({digest: wanted[digest] for digest in missing})
+        if not gone:
+            raise
+        others = f", and {plural(len(gone) - 1, 'other file')}" if len(gone) > 1 else ""
+        raise SourceError(f"`{one_line(names[gone[0]])}` is not there any more{others}") from None
     with explained(folder):
         right = in_parallel(lambda each: _is(folder, each), missing)
     for digest, is_right in zip(missing, right):

@@ -98,4 +98,6 @@ class Push:
             return []
         folders = {each.path.split("/")[0] for each in shared.files}
         files = [each for each in parse_listing(listing, shared.record) if each.path not in shared.secret]
-        return [each for each in files if each.path.split("/")[0] not in folders]
+        kept = [each for each in files if each.path.split("/")[0] not in folders]
+        gone = set(self.objects.missing({each.sha256: each.size for each in kept if not each.target}))
+        return [each for each in kept if each.target or each.sha256 not in gone]

@@ -19,6 +19,7 @@ from mlproj.errors import StoreError
 from mlproj.files import copy_file
 from mlproj.sharing.opening import RemoteError, Storage, asked, require_bucket
 from mlproj.sharing.parts import is_left_behind, part_of
+from mlproj.text import one_line
 
 _AT_ONCE = 16
 _LONGEST_WRITE_S = 3 * 86400
@@ -36,6 +37,10 @@ def object_path(storage: Storage, sha256: str) -> str:
 def manifest_path(storage: Storage, run_id: str) -> str:
     """Where the manifest of a run is on the remote."""
     return f"{storage.root}/runs/{run_id}.json"
+
+
+class ObjectGoneError(RemoteError):
+    """An object that ought to be on a remote is not there."""
 
 
 class KnownObjects:
@@ -207,10 +212,10 @@ def read_object(storage: Storage, digest: str) -> bytes | None:
 def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
     """Fetch objects into files of this machine, by their digests. Whether they are right is for the caller to see.
 
-    Raises RemoteError.
+    Raises ObjectGoneError where one of them is not there, RemoteError.
     """
     pairs = [(object_path(storage, digest), str(target)) for digest, target in objects.items()]
-    with asked(storage.remote), _own_disk():
+    with asked(storage.remote), _all_there(storage), _own_disk():
         if _at_once(storage):
             if pairs:
                 storage.filesystem.get([place for place, _ in pairs], [target for _, target in pairs])
@@ -219,6 +224,15 @@ def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
         else:
             for place, target in pairs:
                 storage.filesystem.get_file(place, target)
+
+
+@contextmanager
+def _all_there(storage: Storage) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        reason = f"there is no {one_line(error.filename)}" if error.filename else one_line(error)
+        raise ObjectGoneError(f"the remote {one_line(storage.remote.name)}: {reason}") from None
 
 
 @contextmanager

@@ -164,6 +164,7 @@ def test_a_secret_that_was_sent_is_not_kept_there(
 
 def test_names_on_a_remote(trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
+    remote.mkdir()
     assert cli("runs", "--remote", remote).out.startswith("no runs on ")
     cli("push", remote, *trained)
     elsewhere()
@@ -308,6 +309,87 @@ def test_a_damaged_object_is_refused_and_mended(
     assert cli("push", "--force", bucket.url, "better").status == 0
     monkeypatch.setenv("MLPROJ_HOME", str(home))
     assert cli("pull", bucket.url).status == 0
+
+
+def test_objects_that_are_gone_are_told_and_sent_anew(
+    trained: list[str],
+    cli: Any,
+    elsewhere: Any,
+    remote: str,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remove_objects: Callable[[str], None],
+) -> None:
+    cli("push", remote, "better")
+    remove_objects(remote)
+    home = elsewhere()
+    refused = cli("pull", remote)
+    assert (refused.status, "`the list of its files` is not there any more" in refused.err) == (125, True), refused.err
+    assert f"`mlproj push --force {remote} {trained[1][:12]}`, from a store that has it, mends it." in refused.err
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    done = cli("push", "--force", remote, "better")
+    assert (done.status, f"{trained[1][:12]} pushed" in done.out) == (0, True), done.err
+    monkeypatch.setenv("MLPROJ_HOME", str(home))
+    assert cli("pull", remote).status == 0
+    assert cli("verify", "better").status == 0
+
+
+@pytest.fixture
+def remove_objects() -> Callable[[str], None]:
+    """Remove all objects of a remote, as a lifecycle rule or somebody who tidies up does."""
+
+    def remove(url: str) -> None:
+        from mlproj.sharing.opening import open_storage
+        from mlproj.sharing.remotes import Remote
+
+        storage = open_storage(Remote("lab", url))
+        storage.filesystem.rm(f"{storage.root}/objects", recursive=True)
+
+    return remove
+
+
+def test_an_object_that_is_gone_is_named(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    objects_of(remote)[digest_of(cli("show", "better", "--json").json, "model/weights.txt")].unlink()
+    elsewhere()
+    refused = cli("pull", remote)
+    assert "`artifacts/model/weights.txt` is not there any more\n" in refused.err
+    assert "mlproj push --force" in refused.err
+
+
+def test_what_the_remote_has_no_more_is_not_kept_on_it(
+    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path
+) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    (wine / "train.py").write_text("# another\n")
+    shutil.rmtree(own_home / "runs" / trained[1] / "source")
+    source = json.loads(objects_of(remote)[listing_of(remote, trained[1])].read_text())
+    digest = next(each["sha256"] for each in source if each["path"] == "source/train.py")
+    objects_of(remote)[digest].unlink()
+    assert cli("push", "--force", remote, "better").status == 0
+    elsewhere()
+    assert cli("pull", remote).status == 0
+
+
+def listing_of(remote: Path, run_id: str) -> str:
+    return str(json.loads((remote / "runs" / f"{run_id}.json").read_text())["files"]["sha256"])
+
+
+@pytest.mark.parametrize("command", [("pull",), ("runs", "--remote")])
+def test_a_folder_that_is_not_there(cli: Any, tmp_path: Path, command: tuple[str, ...]) -> None:
+    refused = cli(*command, tmp_path / "remtoe")
+    assert (refused.status, f"there is no folder {tmp_path / 'remtoe'}\n" in refused.err) == (125, True), refused.err
+
+
+def test_a_remote_that_fails_is_told_once(trained: list[str], cli: Any, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    (remote / "objects").write_text("no folder")
+    failed = cli("push", remote, *trained)
+    assert (failed.status, failed.err.count("error: ")) == (125, 1), failed.err
+    assert "; 2 runs after it were not tried\n" in failed.err
 
 
 @pytest.mark.parametrize("what", ["record", "files", "missing", "nothing"])
