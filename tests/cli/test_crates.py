@@ -150,6 +150,20 @@ def test_inputs_that_are_no_part_of_the_source(project: Any, cli: Any, elsewhere
     assert next(home.glob("runs/*/inputs/data/a.csv")).read_text() == "1\n"
 
 
+def test_a_file_outside_of_the_project_is_told(project: Any, cli: Any, tmp_path: Path) -> None:
+    manifest = """
+        environment: {system: {}}
+        entry_points:
+          main: {command: [python, -c, pass, "{data}"], parameters: {data: {type: path}}}
+        """
+    data = tmp_path / "data.csv"
+    data.write_text("1\n")
+    assert cli("run", project(manifest), "-P", f"data={data}", "-q").status == 0
+    for command in (("export", "-o", tmp_path / "run.crate.zip"), ("push", tmp_path / "remote")):
+        assert f"the input {data} is left out: it is outside of the project" in cli(*command).err
+    assert cli("export", "--no-inputs", "-o", tmp_path / "less.crate.zip").err == ""
+
+
 def test_without_artifacts_and_with_them_later(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
     bare, whole = tmp_path / "bare.crate.zip", tmp_path / "whole.crate.zip"
     cli("export", "better", "--no-artifacts", "-o", bare)
