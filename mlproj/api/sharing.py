@@ -18,7 +18,7 @@ from mlproj.sharing.arriving import Arrived
 from mlproj.sharing.contents import Choice, Contents, contents_of
 from mlproj.sharing.crate_writing import write_crate
 from mlproj.sources import Fetching
-from mlproj.text import plural
+from mlproj.text import one_line, plural
 
 if TYPE_CHECKING:
     from mlproj.sharing.pulling import RemoteRun
@@ -53,7 +53,8 @@ def shared_contents(store: Store, record: RunRecord, choice: Choice, fetching: F
         problem = recorded.problem
         if problem is not None and recorded.project is None:
             problem = f"without its source: {problem}"
-        yield replace(contents, notices=(*([problem] if problem else []), *notices, *contents.notices))
+        told = (*([problem] if problem else []), *notices, *contents.notices, *_not_looked_for(record))
+        yield replace(contents, notices=told)
 
 
 def _secrets_here(record: RunRecord) -> tuple[str, ...]:
@@ -63,6 +64,19 @@ def _secrets_here(record: RunRecord) -> tuple[str, ...]:
     names = record.request.secrets.values() if record.request is not None else ()
     forms = {form for name in names for form in forms_of(os.environ.get(name, ""))}
     return tuple(sorted(form.decode("utf-8", "surrogateescape") for form in forms))
+
+
+def _not_looked_for(record: RunRecord) -> list[str]:
+    """What to say where the values of some of the run's secrets are not known here."""
+    secrets = record.request.secrets if record.request is not None else {}
+    unknown = {name: variable for name, variable in secrets.items() if not os.environ.get(variable)}
+    if not unknown:
+        return []
+    names, variables = ", ".join(map(one_line, unknown)), ", ".join(f"${one_line(each)}" for each in unknown.values())
+    noun = "secret" if len(unknown) == 1 else "secrets"
+    return [
+        f"its files were not searched for the values of its {noun} {names}, which no variable here has: {variables}"
+    ]
 
 
 def export_run(

@@ -153,10 +153,15 @@ def test_a_secret_that_was_sent_is_not_kept_there(
     monkeypatch.setenv("KEY", "hunter2hunter2")
     assert cli("run", project(manifest), "-q").status == 0
     monkeypatch.delenv("KEY")  # what no variable has cannot be looked for
-    assert "left out" not in cli("push", remote).err
+    done = cli("push", remote)
+    assert "left out" not in done.err
+    assert "not searched for the values of its secret key, which no variable here has: $KEY\n" in done.err
+    assert "no variable here has: $KEY\n" in cli("export", "-o", tmp_path / "run.crate.zip").err
     monkeypatch.setenv("KEY", "hunter2hunter2")
     cli("tag", "@last", "stage=final")
-    assert "left out, as they hold secrets: artifacts/key.txt" in cli("push", remote).err
+    done = cli("push", remote)
+    assert "left out, as they hold secrets: artifacts/key.txt" in done.err
+    assert "not searched" not in done.err
     home = elsewhere()
     assert cli("pull", remote).status == 0
     assert list(home.glob("runs/*/artifacts/*")) == []
