@@ -38,6 +38,8 @@ def import_crate(store: Store, path: Path, unpack_limit: int | None = None) -> l
     """
     try:
         with new_place(store) as place, explained(store.folder):
+            if place.folder.resolve().is_relative_to(path.resolve()):
+                raise UsageError(f"{one_line(path)} is no crate: it holds the store that runs are imported into")
             crate = read_crate(path, place.folder / "crate", unpack_limit)
             if crate.is_own:
                 return [_own(store, crate, place, path)]
@@ -61,7 +63,7 @@ def _own(store: Store, crate: ReadCrate, place: RunFiles, path: Path) -> Arrived
     passed_over = [*crate.unlisted, *(each for each in crate.files if each not in known)]
     shutil.rmtree(crate.folder)
     arrived = settle_in(store, place, record, import_record(str(path.absolute()), now_text()))
-    return replace(arrived, notices=_passed_over(passed_over))
+    return replace(arrived, notices=(*arrived.notices, *_passed_over(passed_over)))
 
 
 def _passed_over(names: list[str]) -> tuple[str, ...]:

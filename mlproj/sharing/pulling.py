@@ -46,11 +46,15 @@ _NO_LIMIT = Limits(1 << 60, 1 << 40)
 
 @dataclass(frozen=True)
 class RemoteRun:
-    """A run on a remote; ``problem`` says what is wrong with its manifest, of which nothing else is then known."""
+    """A run on a remote.
+
+    ``problem`` says what is wrong with its manifest, of which nothing else is then known, and ``hint`` what to do.
+    """
 
     id: str
     manifest: Manifest | None = None
     problem: str | None = None
+    hint: str | None = None
 
 
 def remote_runs(storage: Storage) -> list[RemoteRun]:
@@ -70,7 +74,7 @@ def _remote_run(run_id: str, content: bytes) -> RemoteRun:
     try:
         return RemoteRun(run_id, parse_manifest(content, run_id))
     except SourceError as error:
-        return RemoteRun(run_id, problem=error.message)
+        return RemoteRun(run_id, problem=error.message, hint=error.hint)
 
 
 def find_remote_runs(storage: Storage, names: Sequence[str]) -> list[RemoteRun]:
@@ -106,7 +110,7 @@ def pull_run(storage: Storage, store: Store, run: RemoteRun, told: Callable[[str
     """
     try:
         if run.manifest is None:
-            raise SourceError(run.problem or "its manifest is damaged")
+            raise SourceError(run.problem or "its manifest is damaged", hint=run.hint)
         return _pulled(storage, store, run.manifest, told)
     except SourceError as error:
         remote = one_line(storage.remote.name)

@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from mlproj.errors import SourceError
+from mlproj.errors import MlprojError, SourceError
 from mlproj.files import human_size, sha256_of_bytes
 from mlproj.runs.record import RunRecord
 from mlproj.sharing.contents import Contents, SharedFile, shared_record
 from mlproj.sharing.manifests import (
     Manifest,
+    NewerManifestError,
     RemoteFile,
     listing_of,
     manifest_of,
@@ -30,7 +31,7 @@ from mlproj.sharing.storage import (
     send_object,
     send_objects,
 )
-from mlproj.text import plural
+from mlproj.text import one_line, plural
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Push:
         content = read_manifests(self.storage, [run_id]).get(run_id)
         try:
             return None if content is None else parse_manifest(content, run_id)
+        except NewerManifestError as error:
+            if self.anew:
+                return None
+            remote = one_line(self.storage.remote.name)
+            raise MlprojError(f"on the remote {remote} a newer mlproj wrote it", hint=error.hint) from None
         except SourceError:
             return None  # a damaged one is written anew
 

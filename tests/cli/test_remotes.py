@@ -417,6 +417,25 @@ def test_a_damaged_manifest_is_refused(trained: list[str], cli: Any, elsewhere: 
     assert cli("runs", "--json").json == []
 
 
+def test_a_manifest_of_a_newer_mlproj(
+    trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    path = remote / "runs" / f"{trained[1]}.json"
+    newer = json.dumps({"version": 2, "of-another-form": True})
+    path.write_text(newer)
+    elsewhere()
+    refused = cli("pull", remote)
+    assert (refused.status, "a newer mlproj wrote it" in refused.err) == (125, True), refused.err
+    assert ("Upgrade mlproj." in refused.err, "--force" in refused.err) == (True, False)
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    refused = cli("push", remote, "better")
+    assert (refused.status, "a newer mlproj wrote it" in refused.err) == (125, True), refused.err
+    assert path.read_text() == newer
+    assert cli("push", "--force", remote, "better").status == 0
+
+
 @pytest.mark.parametrize(
     "path",
     [
