@@ -151,6 +151,8 @@ def _local_name(identifier: str, entity: Mapping[str, Any]) -> str | None:
     except ValueError:
         return None
     name = unquote(identifier.removeprefix("./"))
+    if name.startswith("/"):
+        return None  # a file of the machine that the run was on
     parts = checked_parts(name)
     return "/".join(parts) if parts else None
 

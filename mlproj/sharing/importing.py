@@ -82,10 +82,9 @@ def _foreign(store: Store, crate: ReadCrate, path: Path) -> Iterator[Arrived]:
                 target = place.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 copy_file(crate.folder / of_crate, target)
-            at = seconds_of(run.record.ended_at or run.record.started_at)
-            lines = [
-                {"name": name, "value": value, "step": 0, "timestamp": at} for name, value in run.record.metrics.items()
-            ]
+            told = run.record.ended_at or run.record.started_at
+            at = {"timestamp": seconds_of(told)} if told else {}
+            lines = [{"name": name, "value": value, "step": 0, **at} for name, value in run.record.metrics.items()]
             if lines:
                 append_lines(place.metrics, lines)
             arrived = settle_in(store, place, run.record, import_record(str(path.absolute()), now_text()))

@@ -497,6 +497,33 @@ def test_several_crates_one_of_them_none(trained: list[str], cli: Any, elsewhere
     assert "b.zip cannot be imported: it is no archive" in done.err
 
 
+def test_a_run_of_another_tool_of_which_little_is_told(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "crate").mkdir()
+    graph = [
+        {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"}},
+        {"@id": "./", "@type": "Dataset"},
+        {"@id": "#run", "@type": "CreateAction", "name": "bare", "result": [{"@id": "#score"}]},
+        {"@id": "#score", "@type": "PropertyValue", "name": "score", "value": 0.5},
+    ]
+    document = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
+    (tmp_path / "crate/ro-crate-metadata.json").write_text(json.dumps(document))
+    assert cli("import", tmp_path / "crate").status == 0
+    shown = cli("show", "bare").out
+    assert [line.split(None, 1) for line in shown.splitlines() if "not told" in line][:2] == [
+        ["started", "not told"],
+        ["by", "not told"],
+    ]
+    for untrue in ("1970", "running", "exit status", "None"):
+        assert untrue not in shown
+    refused = cli("reproduce", "bare")
+    assert (refused.status, "another tool ran it, whose command and environment are not known" in refused.err) == (
+        125,
+        True,
+    )
+    assert cli("runs").status == 0
+    assert cli("plot", "bare", "score", "--x", "time").status == 0
+
+
 VALIDATOR = Path(sys.executable).parent / "rocrate-validator"
 
 
