@@ -137,8 +137,10 @@ def push_runs(
             yield Outcome(record.id, problem=error)
 
 
-def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) -> Iterator[Outcome]:
+def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told, waiting: Told) -> Iterator[Outcome]:
     """Bring runs of a remote into the store, all of them where none is named.
+
+    One that another process fetches already is waited for, which ``waiting`` is told.
 
     Raises RunNotFoundError for a name that no run there answers to, RemoteError when the remote cannot be reached.
     """
@@ -149,7 +151,7 @@ def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) ->
     for run in find_remote_runs(storage, names):
         told(f"{run.id[:12]}: looking at it")
         try:
-            yield Outcome(run.id, pull_run(storage, store, run, told))
+            yield Outcome(run.id, pull_run(storage, store, run, told, waiting))
         except MlprojError as error:
             yield Outcome(run.id, problem=error)
 

@@ -561,6 +561,26 @@ def test_a_killed_pull_is_gone_on_with(
     assert sorted(each.name for each in (home / "runs").iterdir()) == [run_id]
 
 
+@pytest.mark.parametrize("ending", ["finished", "killed"])
+def test_two_pull_at_once(parts: Any, cli: Any, start: Any, bucket: Any, elsewhere: Any, ending: str) -> None:
+    run_id = parts(200, 20_000)
+    cli("push", bucket.url)
+    home = elsewhere()
+    first = start("pull", bucket.url)
+    while not any(home.glob("runs/.new-*/objects")):
+        assert first.poll() is None, first.communicate()
+    first.send_signal(signal.SIGSTOP)
+    second = start("pull", bucket.url)
+    assert second.stderr.readline() == f"note: waiting for another mlproj that fetches run {run_id[:12]}\n"
+    first.send_signal(signal.SIGKILL if ending == "killed" else signal.SIGCONT)
+    said = second.communicate(timeout=60)
+    last = "1 run pulled, 0 as before\n" if ending == "killed" else "0 runs pulled, 1 as before\n"
+    assert (second.returncode, said[0].endswith(last)) == (0, True), said
+    assert first.wait(60) == (-signal.SIGKILL if ending == "killed" else 0)
+    assert [each.name for each in (home / "runs").iterdir()] == [run_id]
+    assert cli("verify", run_id).status == 0
+
+
 def test_a_killed_push_to_a_folder_leaves_no_half_object(
     parts: Any, cli: Any, start: Any, tmp_path: Path, elsewhere: Any
 ) -> None:
