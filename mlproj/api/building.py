@@ -109,7 +109,8 @@ def _recipe(
         listener.notice(notice)
     if contents.secrets:
         told = ", ".join(map(one_line, contents.secrets))
-        listener.notice(f"not put into the image, being called as secrets are (a `!` in .dockerignore does): {told}")
+        which = "being called as secrets are, or private keys"
+        listener.notice(f"not put into the image, {which} (a `!` in .dockerignore does): {told}")
     entry_points = loaded.manifest.entry_points
     spec = loaded.manifest.environment_of(entry_points[entry_point or next(iter(entry_points))])
     docker = spec.docker

@@ -69,6 +69,7 @@ def wine(packages: Path, tmp_path: Path, nonce: str) -> Path:
         "mlproj.yaml": MANIFEST.replace("NONCE", nonce),
         "train.py": TRAIN,
         ".env": "TOKEN=hush",
+        "deploy_key": "-----BEGIN RSA PRIVATE KEY-----\nhush\n",
         "notes.md": "no",
     }.items():
         (folder / name).write_text(content)

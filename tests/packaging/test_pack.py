@@ -307,6 +307,8 @@ def test_what_looks_like_secrets_is_told_of(mlproj: Mlproj, wine: Path) -> None:
     for name in (*secrets, ".env.example", "id_rsa.pub", "src/secrets.py", "tokenizer.json"):
         (wine / name).parent.mkdir(exist_ok=True)
         (wine / name).write_text("")
+    (wine / "deploy_key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n")
+    secrets = (*secrets[:2], "deploy_key", *secrets[2:])
 
     packed = mlproj("pack", "-o", NAME, cwd=wine)
 
