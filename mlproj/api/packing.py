@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,10 +164,13 @@ def verify_pack(
         fetched=listener.fetched,
         allowed_signers=allowed_signers,
     )
+    no_pack = UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
+    if os.path.exists(file) and is_folder_as_it_is(file, fetching):  # noqa: PTH110  Path's raises for names too long
+        raise no_pack  # without reading all that is in it
     snapshot = take_snapshot(file, (), fetching)
     try:
         if snapshot.kind != "archive" or not is_sealed(snapshot.folder):
-            raise UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
+            raise no_pack
         signer = check_seal(snapshot.folder, allowed_signers) if allowed_signers is not None else None
         return VerifiedPack(about_pack(snapshot.folder), signer, has_signature(snapshot.folder))
     finally:

@@ -316,6 +316,17 @@ def test_what_looks_like_secrets_is_told_of(mlproj: Mlproj, wine: Path) -> None:
     assert f"looks like secrets is in it: {', '.join(secrets)}\n" in packed.stderr
 
 
+@pytest.mark.parametrize("name", ["pipe", NAME])
+def test_a_pipe_is_no_pack(mlproj: Mlproj, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+
+    for address in (tmp_path / name, (tmp_path / name).as_uri()):
+        refused = mlproj("pack", "--verify", address)
+
+        assert refused.returncode == 2, refused.stderr
+    assert mlproj("pack", "--verify", tmp_path).stderr.startswith(f"error: `{tmp_path}` is no pack\n")
+
+
 def test_a_pack_that_looks_like_a_bomb_is_told_of_and_taken_with_a_higher_limit(
     mlproj: Mlproj, wine: Path, tmp_path: Path
 ) -> None:
