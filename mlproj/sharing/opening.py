@@ -176,4 +176,6 @@ def _hint(remote: Remote, error: Exception) -> str:
     refused = status in (401, 403) or not kinds.isdisjoint(_REFUSALS) or str(error).startswith("Forbidden: ")
     if refused and scheme in SIGN_IN:
         return f"Who you are is said by {SIGN_IN[scheme]}; what you may do there, by its owner."
+    if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        return "What is at the address is no remote: mend it, or name another."
     return "Nothing half-sent counts: the same command goes on where this one ended."

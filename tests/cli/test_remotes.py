@@ -394,7 +394,7 @@ def test_a_remote_that_fails_is_told_once(trained: list[str], cli: Any, tmp_path
     (remote / "objects").write_text("no folder")
     failed = cli("push", remote, *trained)
     assert (failed.status, failed.err.count("error: ")) == (125, 1), failed.err
-    assert "; 2 runs after it were not tried\n" in failed.err
+    assert "; 2 runs after it were not tried\nWhat is at the address is no remote" in failed.err
 
 
 @pytest.mark.parametrize("what", ["record", "files", "missing", "nothing"])
