@@ -67,11 +67,23 @@ def _kept(cache: Path, digest: str) -> Path | None:
     return next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
 
 
+def _refuse_special(url: str, shown: str) -> None:
+    """Refuse a path of this machine that is no file: reading a pipe would wait for ever. Raises ``FetchError``."""
+    if urlsplit(url).scheme.lower() != "file":
+        return
+    from fsspec.core import url_to_fs
+
+    path = Path(url_to_fs(url)[1])
+    if path.exists() and not path.is_file():
+        raise FetchError(f"cannot fetch {shown}: it is no regular file")
+
+
 def _download(
     url: str, shown: str, cache: Path, name: str, progress: Progress, expected: str | None
 ) -> tuple[str, Path]:
     import fsspec
 
+    _refuse_special(url, shown)
     scratch_folder = cache / "files" / f".{os.getpid()}-{os.urandom(4).hex()}.part"
     scratch_folder.mkdir(parents=True, exist_ok=True)
     scratch = scratch_folder / name

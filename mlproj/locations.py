@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mlproj.text import one_line
+
 # Set in images that `mlproj build` makes: where their project is, and the remote and commit that it was made from.
 PROJECT_VARIABLE, MADE_FROM_VARIABLE = "MLPROJ_IMAGE_PROJECT", "MLPROJ_IMAGE_MADE_FROM"
+ANOTHER_CACHE = "`MLPROJ_CACHE` may name another folder."
 
 
 def home_folder() -> Path | None:
@@ -42,3 +45,11 @@ def cache_folder() -> Path:
 def is_image_project(folder: Path) -> bool:
     """Whether ``folder`` is the project of the image that this process runs in."""
     return os.environ.get(PROJECT_VARIABLE) == str(folder)
+
+
+def cache_trouble(error: OSError, cache: Path) -> str | None:
+    """What to say of an error about a place in the cache; ``None`` for one that is about another."""
+    place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
+    if place != str(cache) and not place.startswith(f"{cache}/"):
+        return None
+    return f"the cache cannot be used: {one_line(place)}: {one_line(error.strerror or error)}"

@@ -102,7 +102,12 @@ def small(engine: Engine, nonce: str) -> Iterator[Callable[[str], str]]:
 
 
 class Relay:
-    """An address at which the engine answers, until the line is cut."""
+    """An address at which the engine answers, until the line is cut.
+
+    Once ``asked_for`` is in a request, which ``was_asked`` says, no answer comes before ``answer`` is called.
+    """
+
+    asked_for = b""
 
     def __init__(self, engine: Engine, tls: ssl.SSLContext | None = None) -> None:
         self.path = str(engine.address.socket)
@@ -110,7 +115,13 @@ class Relay:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"tcp://127.0.0.1:{self.listening.getsockname()[1]}"
         self.open: list[socket.socket] = [self.listening]
+        self.was_asked, self.answering = threading.Event(), threading.Event()
+        self.answering.set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def answer(self) -> None:
+        """Let through what the engine answers."""
+        self.answering.set()
 
     def cut(self) -> None:
         """Break off what goes on, and answer nobody any more."""
@@ -133,13 +144,22 @@ class Relay:
             behind = socket.socket(socket.AF_UNIX)
             behind.connect(self.path)
             self.open += [connection, behind]
-            for pair in ((connection, behind), (behind, connection)):
-                threading.Thread(target=_copy, args=pair, daemon=True).start()
+            for pair, passing in (((connection, behind), self._see), ((behind, connection), self._hold)):
+                threading.Thread(target=_copy, args=(*pair, passing), daemon=True).start()
+
+    def _see(self, request: bytes) -> None:
+        if self.asked_for and self.asked_for in request:
+            self.answering.clear()
+            self.was_asked.set()
+
+    def _hold(self, _: bytes) -> None:
+        self.answering.wait(60)
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, passing: Callable[[bytes], None]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            passing(data)
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
 

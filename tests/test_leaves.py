@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlproj import locks
 from mlproj.errors import MlprojError, UsageError
 from mlproj.files import copy_file, dump_json, folder_size, human_size, sha256_of_file, write_atomically
+from mlproj.private_keys import is_private_key
 from mlproj.secret_names import looks_secret
 from mlproj.text import did_you_mean, duration, nearest, one_line, plural, printable
 
@@ -138,3 +139,19 @@ def test_an_error_carries_its_exit_status_and_its_hint() -> None:
 )
 def test_names_of_files_with_secrets(name: str, is_secret: bool) -> None:
     assert looks_secret(name) is is_secret
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_key"),
+    [
+        ("deploy_key", "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n", True),
+        ("notes.txt", "\n-----BEGIN PRIVATE KEY-----\n", True),
+        ("both.pem", "-----BEGIN CERTIFICATE-----\nabc\n-----BEGIN RSA PRIVATE KEY-----\n", True),
+        ("certificate.pem", "-----BEGIN CERTIFICATE-----\nabc\n", False),
+        ("about_keys.md", "A key begins with\n-----BEGIN PRIVATE KEY-----\n", False),
+        ("empty", "", False),
+    ],
+)
+def test_private_keys_are_told_by_their_content(tmp_path: Path, name: str, content: str, is_key: bool) -> None:
+    (tmp_path / name).write_text(content)
+    assert is_private_key(tmp_path / name, name) is is_key

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlproj.signals import raising
+from mlproj.signals import held_back, raising
 
 # As it comes to a class that is being made, whose parts wrap what they raise in errors of their own.
 INTERRUPTED = """
@@ -47,3 +47,20 @@ def test_an_import_is_brought_to_its_end_before(tmp_path: Path, monkeypatch: pyt
         importlib.import_module("interrupted_module")
         signal.sigtimedwait([], 30)
     assert sys.modules.pop("interrupted_module").whole
+
+
+def test_a_signal_waits_for_the_end_of_what_must_not_be_broken_off() -> None:
+    before, done = signal.signal(signal.SIGINT, raising(lambda _: Asked())), []
+    try:
+        with pytest.raises(Asked), held_back():
+            signal.raise_signal(signal.SIGINT)
+            done.append("whole")
+        with pytest.raises(Asked), held_back():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            done.append("asked twice")
+        with pytest.raises(Asked):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["whole"]

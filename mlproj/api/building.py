@@ -17,7 +17,7 @@ from mlproj.environments.images.engine import Engine, connect
 from mlproj.environments.interpreters import satisfies
 from mlproj.environments.scratch import scratch_folder
 from mlproj.errors import PackagingError, UsageError
-from mlproj.locations import cache_folder
+from mlproj.locations import ANOTHER_CACHE, cache_folder, cache_trouble
 from mlproj.manifest.entry_points import choose_entry_point
 from mlproj.manifest.image_names import is_image_name
 from mlproj.manifest.models import Docker, EnvironmentSpec
@@ -88,6 +88,8 @@ def build_image(request: BuildRequest, listener: Listener) -> BuiltImage:
             digest = image.push(engine, request.tag, listener.progress) if request.push else None
             return BuiltImage(request.tag, identifier, digest)
     except OSError as error:
+        if (trouble := cache_trouble(error, cache)) is not None:
+            raise PackagingError(trouble, hint=ANOTHER_CACHE) from None
         raise PackagingError(f"the image could not be made: {one_line(error)}") from None
     finally:
         release(snapshot)
@@ -109,7 +111,8 @@ def _recipe(
         listener.notice(notice)
     if contents.secrets:
         told = ", ".join(map(one_line, contents.secrets))
-        listener.notice(f"not put into the image, being called as secrets are (a `!` in .dockerignore does): {told}")
+        which = "being called as secrets are, or private keys"
+        listener.notice(f"not put into the image, {which} (a `!` in .dockerignore does): {told}")
     entry_points = loaded.manifest.entry_points
     spec = loaded.manifest.environment_of(entry_points[entry_point or next(iter(entry_points))])
     docker = spec.docker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mlproj.api.request import Listener
 from mlproj.environments.scratch import scratch_folder
 from mlproj.environments.vendored import Target, conda_in, wheels_in
 from mlproj.errors import PackagingError, UsageError
-from mlproj.locations import cache_folder
+from mlproj.locations import ANOTHER_CACHE, cache_folder, cache_trouble
 from mlproj.packaging.contents import PACKS, read_contents, with_submodules
 from mlproj.packaging.needed import needed_files
 from mlproj.packaging.pack import Pack, Written, write_pack
@@ -66,30 +67,15 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
     snapshot, loaded = source_to_package(request.project, request.revision, request.unpack_limit, listener)
     cache = cache_folder()
     try:
-        with scratch_folder(cache) as scratch:
-            contents = read_contents(snapshot, outputs_of(loaded), needed_files(loaded.path, loaded.manifest))
-            for notice in (*snapshot.notes, *contents.notices):
-                listener.notice(notice)
-            if contents.secrets:
-                listener.notice(f"what looks like secrets is in it: {', '.join(map(one_line, contents.secrets))}")
-            entries, vendored = list(contents.entries), {}
-            if request.targets:
-                wanted = environments_to_vendor(loaded.manifest)
-                found = vendored_packages(
-                    wanted, snapshot.folder, request.targets, scratch / "vendored", listener.progress
-                )
-                for notice in found.notices:
-                    listener.notice(notice)
-                replaced = {entry.name for entry in found.entries}
-                entries = [entry for entry in entries if entry.name not in replaced] + list(found.entries)
-                vendored = dict(found.targets)
-            elif wheels_in(snapshot.folder) is not None or conda_in(snapshot.folder) is not None:
-                listener.notice("the packages that the project carries with it are not packed: `--vendor` does")
-            pack = Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, entries, vendored)
+        # Without packages nothing is fetched, and the cache, which may be of another user, is not needed.
+        with scratch_folder(cache) if request.targets else nullcontext() as scratch:
+            pack = _pack(request, snapshot, loaded, scratch, listener)
             written = write_pack(pack, request.output, request.key, listener.progress)
-            _tell_of_limits(sum(entry.size for entry in entries), written, listener)
+            _tell_of_limits(sum(entry.size for entry in pack.entries), written, listener)
             return written
     except OSError as error:
+        if (trouble := cache_trouble(error, cache)) is not None:
+            raise PackagingError(trouble, hint=ANOTHER_CACHE) from None
         if error.errno in _OF_THE_DISK:
             of_cache = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(cache)
             what = f"the cache {one_line(cache)}" if of_cache else "the pack"
@@ -97,6 +83,29 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:
         release(snapshot)
+
+
+def _pack(
+    request: PackRequest, snapshot: Snapshot, loaded: CheckedManifest, scratch: Path | None, listener: Listener
+) -> Pack:
+    """What is to be packed; packages are fetched into ``scratch``, where there is one."""
+    contents = read_contents(snapshot, outputs_of(loaded), needed_files(loaded.path, loaded.manifest))
+    for notice in (*snapshot.notes, *contents.notices):
+        listener.notice(notice)
+    if contents.secrets:
+        listener.notice(f"what looks like secrets is in it: {', '.join(map(one_line, contents.secrets))}")
+    entries, vendored = list(contents.entries), {}
+    if scratch is not None:
+        wanted = environments_to_vendor(loaded.manifest)
+        found = vendored_packages(wanted, snapshot.folder, request.targets, scratch / "vendored", listener.progress)
+        for notice in found.notices:
+            listener.notice(notice)
+        replaced = {entry.name for entry in found.entries}
+        entries = [entry for entry in entries if entry.name not in replaced] + list(found.entries)
+        vendored = dict(found.targets)
+    elif wheels_in(snapshot.folder) is not None or conda_in(snapshot.folder) is not None:
+        listener.notice("the packages that the project carries with it are not packed: `--vendor` does")
+    return Pack(name_of(loaded, snapshot), version_of(snapshot.folder), snapshot, entries, vendored)
 
 
 def _tell_of_limits(size: int, written: Written, listener: Listener) -> None:
@@ -166,10 +175,13 @@ def verify_pack(
         fetched=listener.fetched,
         allowed_signers=allowed_signers,
     )
+    no_pack = UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
+    if os.path.exists(file) and is_folder_as_it_is(file, fetching):  # noqa: PTH110  Path's raises for names too long
+        raise no_pack  # without reading all that is in it
     snapshot = take_snapshot(file, (), fetching)
     try:
         if snapshot.kind != "archive" or not is_sealed(snapshot.folder):
-            raise UsageError(f"`{one_line(file)}` is no pack", hint="`mlproj pack` makes them.")
+            raise no_pack
         signer = check_seal(snapshot.folder, allowed_signers) if allowed_signers is not None else None
         return VerifiedPack(about_pack(snapshot.folder), signer, has_signature(snapshot.folder))
     finally:

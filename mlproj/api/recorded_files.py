@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,24 +72,29 @@ def recorded_inputs(record: RunRecord, files: RunFiles, recorded: Recorded) -> t
     """The declared inputs that are no part of the project's files and still what the run read; and what to tell."""
     if files.inputs.is_dir():
         return ProjectFiles(files.inputs, tuple(names_below(files.inputs))), []
-    if recorded.folder is None or not record.inputs:
-        return None, []
+    notices = [
+        f"the input {one_line(each.path)} is left out: it is outside of the project"
+        for each in record.inputs
+        if _is_outside(each.path)
+    ]
+    declared = [each for each in record.inputs if not (_is_outside(each.path) or is_url(each.path))]
+    if recorded.folder is None:
+        return None, notices
     folder = recorded.folder
     project = recorded.project
     known = set(project.names) if project is not None else set()
     names: dict[str, None] = {}
-    notices = []
-    for declared in record.inputs:
-        if is_url(declared.path):
-            continue  # whoever runs it fetches it
-        if project is not None and digest_of_input(declared.path, project.folder, cache_folder()) == declared.sha256:
+    for wanted in declared:
+        if project is not None and digest_of_input(wanted.path, project.folder, cache_folder()) == wanted.sha256:
             continue
-        found = [each.path for each in expand(declared.path, folder, None).files]
-        shown = one_line(declared.path)
-        if not found or digest_of_input(declared.path, folder, cache_folder()) != declared.sha256:
-            notices.append(f"the input {shown} is left out: it is gone, or has changed since")
-        elif any(name.startswith(("/", "../")) for name in found):
-            notices.append(f"the input {shown} is left out: it is outside of the project")
+        found = [each.path for each in expand(wanted.path, folder, None).files]
+        if not found or digest_of_input(wanted.path, folder, cache_folder()) != wanted.sha256:
+            notices.append(f"the input {one_line(wanted.path)} is left out: it is gone, or has changed since")
         else:
             names |= dict.fromkeys(name for name in found if name not in known)
     return (ProjectFiles(folder, tuple(names)) if names else None), notices
+
+
+def _is_outside(path: str) -> bool:
+    """Whether a recorded input lies outside of the project; what a URL names whoever runs it fetches."""
+    return path.startswith(("/", "file:")) or os.path.normpath(path).split("/")[0] == ".."

@@ -76,6 +76,9 @@ def recreate_run(store: Store, record: RunRecord, options: Options, listener: Li
     """
     if record.status == "running":
         raise UsageError(f"run {record.id[:12]} is still running", hint="`mlproj stop` ends it.")
+    if record.imported is not None and not record.mlproj_version:
+        reason = f"another tool ran it, whose command and environment are not known here ({record.imported.origin})"
+        raise NotReproducibleError(record.id, [reason])
     files = files_of(store, record.id)
     fetching = Fetching(offline=options.offline, keep_tree=options.keep_tree, report=listener.sourcing)
     origin = _origin(store, record)

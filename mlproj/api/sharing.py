@@ -18,6 +18,7 @@ from mlproj.sharing.arriving import Arrived
 from mlproj.sharing.contents import Choice, Contents, contents_of
 from mlproj.sharing.crate_writing import write_crate
 from mlproj.sources import Fetching
+from mlproj.text import one_line, plural
 
 if TYPE_CHECKING:
     from mlproj.sharing.pulling import RemoteRun
@@ -52,7 +53,8 @@ def shared_contents(store: Store, record: RunRecord, choice: Choice, fetching: F
         problem = recorded.problem
         if problem is not None and recorded.project is None:
             problem = f"without its source: {problem}"
-        yield replace(contents, notices=(*([problem] if problem else []), *notices, *contents.notices))
+        told = (*([problem] if problem else []), *notices, *contents.notices, *_not_looked_for(record))
+        yield replace(contents, notices=told)
 
 
 def _secrets_here(record: RunRecord) -> tuple[str, ...]:
@@ -62,6 +64,19 @@ def _secrets_here(record: RunRecord) -> tuple[str, ...]:
     names = record.request.secrets.values() if record.request is not None else ()
     forms = {form for name in names for form in forms_of(os.environ.get(name, ""))}
     return tuple(sorted(form.decode("utf-8", "surrogateescape") for form in forms))
+
+
+def _not_looked_for(record: RunRecord) -> list[str]:
+    """What to say where the values of some of the run's secrets are not known here."""
+    secrets = record.request.secrets if record.request is not None else {}
+    unknown = {name: variable for name, variable in secrets.items() if not os.environ.get(variable)}
+    if not unknown:
+        return []
+    names, variables = ", ".join(map(one_line, unknown)), ", ".join(f"${one_line(each)}" for each in unknown.values())
+    noun = "secret" if len(unknown) == 1 else "secrets"
+    return [
+        f"its files were not searched for the values of its {noun} {names}, which no variable here has: {variables}"
+    ]
 
 
 def export_run(
@@ -100,24 +115,32 @@ def push_runs(
 ) -> Iterator[Outcome]:
     """Send runs to a remote, one after the other; one that cannot be sent does not keep the next from it.
 
-    Raises RemoteError when the remote cannot be reached at all.
+    A remote that fails is not asked again: the outcomes end with that run's. Raises RemoteError when the remote cannot
+    be reached at all.
     """
-    from mlproj.sharing.opening import open_storage
+    from mlproj.sharing.opening import RemoteError, open_storage
     from mlproj.sharing.pushing import Push
 
     push = Push(open_storage(remote), told, anew=anew)
-    for record in records:
+    for number, record in enumerate(records):
         told(f"{record.id[:12]}: looking through its files")
         try:
             # What is only to be had over a network is left to whoever pulls the run.
             contents = partial(shared_contents, store, record, Choice(), Fetching(offline=True))
             yield Outcome(record.id, push.send(record, contents))
+        except RemoteError as error:
+            rest = len(records) - number - 1
+            untried = f"; {plural(rest, 'run')} after it {'was' if rest == 1 else 'were'} not tried" if rest else ""
+            yield Outcome(record.id, problem=RemoteError(f"{error.message}{untried}", hint=error.hint))
+            return
         except MlprojError as error:
             yield Outcome(record.id, problem=error)
 
 
-def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) -> Iterator[Outcome]:
+def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told, waiting: Told) -> Iterator[Outcome]:
     """Bring runs of a remote into the store, all of them where none is named.
+
+    One that another process fetches already is waited for, which ``waiting`` is told.
 
     Raises RunNotFoundError for a name that no run there answers to, RemoteError when the remote cannot be reached.
     """
@@ -128,7 +151,7 @@ def pull_runs(store: Store, remote: Remote, names: Sequence[str], told: Told) ->
     for run in find_remote_runs(storage, names):
         told(f"{run.id[:12]}: looking at it")
         try:
-            yield Outcome(run.id, pull_run(storage, store, run, told))
+            yield Outcome(run.id, pull_run(storage, store, run, told, waiting))
         except MlprojError as error:
             yield Outcome(run.id, problem=error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlproj.cli.console import out, out_json
+from mlproj.cli.console import complain, out, out_json
 from mlproj.cli.options import as_json, complete_entry_point, size_option
 from mlproj.text import one_line
 
@@ -56,6 +56,7 @@ def build(
       docker run wine:1.2 --help                        what it takes
       docker run -v runs:/runs -e MLPROJ_HOME=/runs wine:1.2
     """
+    from mlproj.api.interruption import Interrupted, interruptible
     from mlproj.cli.progress import RunDisplay
 
     display = RunDisplay(quiet=quiet, verbose=False)
@@ -65,7 +66,11 @@ def build(
 
         limit = size_option(unpack_limit, "--unpack-limit")
         request = BuildRequest(project, tag, revision, entry_point, base, platform, push, not no_cache, limit)
-        built = build_image(request, listener)
+        with interruptible():
+            built = build_image(request, listener)
+    except Interrupted as interrupted:
+        complain("interrupted")
+        return 128 + interrupted.number
     finally:
         display.close()
     if as_json:

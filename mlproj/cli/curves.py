@@ -41,7 +41,8 @@ def curve(store: Any, record: Any, metric: str, axis: Axis, label: str) -> Curve
     if not points:
         value = record.metrics.get(metric)
         return None if value is None else Curve(label, [0.0], [value])
-    began = seconds_of(record.started_at)
+    # A run of another tool may not tell when it began.
+    began = seconds_of(record.started_at) if record.started_at else (points[0].at_ms or 0) / 1000
     xs = [float(each.step or 0) if axis == "step" else (each.at_ms or 0) / 1000 - began for each in points]
     return Curve(label, xs, [each.value for each in points])
 

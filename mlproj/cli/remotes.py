@@ -129,7 +129,7 @@ def pull(remote: str, runs: tuple[str, ...], as_json: bool) -> int:
     of = remote_named(store_folder(), remote)
     store = open_store()
     with steps() as told:
-        return _tell(pull_runs(store, of, runs, told), of.name, "pulled", as_json=as_json)
+        return _tell(pull_runs(store, of, runs, told, warn), of.name, "pulled", as_json=as_json)
 
 
 def _tell(outcomes: Iterable[Any], remote: str, done: str, *, as_json: bool) -> int:

@@ -91,12 +91,16 @@ def _text(value: Any) -> str:
 def _run_facts(record: Any) -> list[tuple[str, str]]:
     from mlproj.runs.times import age_text
 
-    took = duration(record.duration_s) if record.duration_s is not None else "still running"
+    began = f"{record.started_at} ({age_text(record.started_at, time.time())})" if record.started_at else ""
+    took = duration(record.duration_s) if record.duration_s is not None else ""
+    took = "still running" if record.status == "running" else took
+    where = f"on {record.host}, {record.platform}" if record.host else ""
+    # Of a run of another tool not all of it may be known.
     rows = [
-        ("project", f"{record.project}, {record.entry_point}"),
+        ("project", ", ".join(filter(None, (record.project, record.entry_point)))),
         ("experiment", record.experiment),
-        ("started", f"{record.started_at} ({age_text(record.started_at, time.time())}), {took}"),
-        ("by", f"{record.user} on {record.host}, {record.platform}" if record.host else str(record.user)),
+        ("started", ", ".join(filter(None, (began, took))) or "not told"),
+        ("by", " ".join(filter(None, (record.user, where))) or "not told"),
     ]
     if record.tracking is not None and record.tracking.run_id:
         from mlproj.tracking.remote.address import page_of

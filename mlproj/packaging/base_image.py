@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlproj.environments.environment import Policy, Report
 from mlproj.environments.images.engine import Engine, engine_errors_but_refusals, explanation
+from mlproj.environments.images.probes import probe_container
 from mlproj.environments.images.pulls import Wanted, have
 from mlproj.environments.images.references import Image
 from mlproj.environments.vendored import CONDA_PLATFORMS, Target
@@ -75,24 +76,22 @@ def _ask(engine: Engine, image: str, program: str) -> tuple[str, str, str, tuple
     """What a Python in the image says of itself; ``None`` when there is none of this name."""
     from docker.errors import APIError
 
-    client = engine.client
+    client, is_made = engine.client, False
+    host = client.create_host_config(network_mode="none")
+    options = {"entrypoint": [program], "host_config": host, "user": "0", "network_disabled": True}
     try:
-        with engine_errors_but_refusals(engine.address):
-            host = client.create_host_config(network_mode="none")
-            created = client.create_container(
-                image, ["-I", "-c", _PROBE], entrypoint=[program], host_config=host, user="0", network_disabled=True
-            )
-    except APIError as error:
-        raise UsageError(f"the image cannot be run: {one_line(explanation(error))}") from None
-    try:
-        with engine_errors_but_refusals(engine.address):
+        with (
+            engine_errors_but_refusals(engine.address),
+            probe_container(client, image, ["-I", "-c", _PROBE], **options) as created,
+        ):
+            is_made = True
             client.start(created)
             client.wait(created, timeout=None)
             said = client.logs(created, stdout=True, stderr=False).decode("utf-8", "replace")
-    except APIError:
-        return None
-    finally:
-        client.remove_container(created, force=True)
+    except APIError as error:
+        if is_made:
+            return None  # it has no such program
+        raise UsageError(f"the image cannot be run: {one_line(explanation(error))}") from None
     for line in said.splitlines():
         try:
             answer = json.loads(line)

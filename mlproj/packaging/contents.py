@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlproj.errors import SourceError, UsageError
 from mlproj.packaging.entries import Entry
+from mlproj.private_keys import is_private_key
 from mlproj.secret_names import looks_secret
 from mlproj.sources.digest import source_files
 from mlproj.sources.git.working_tree import changed_submodules, not_exported, tracked_files, untracked_files
@@ -29,7 +30,7 @@ _MOST_TOLD = 5
 class Contents:
     """The files of a project, by name, and what its user should know about them.
 
-    ``secrets`` are the names of those that are called as files with secrets are.
+    ``secrets`` are the names of those that are called as files with secrets are, or are private keys.
     """
 
     entries: tuple[Entry, ...]
@@ -56,8 +57,17 @@ def read_contents(snapshot: Snapshot, outputs: Iterable[str], needed: AbstractSe
     names = [name for name in sorted(names) if name.partition("/")[0] != FOLDER]
     entries = list(_entries(folder, names, notices))
     _refuse_alike(entries)
-    secrets = tuple(entry.name for entry in entries if looks_secret(entry.name))
+    secrets = tuple(entry.name for entry in entries if _is_secret(entry))
     return Contents(tuple(entries), tuple(notices), secrets)
+
+
+def _is_secret(entry: Entry) -> bool:
+    if looks_secret(entry.name):
+        return True
+    try:
+        return entry.path is not None and is_private_key(entry.path, entry.name)
+    except OSError:
+        return False  # whoever packs it tells of it
 
 
 def with_submodules(snapshot: Snapshot) -> Snapshot:

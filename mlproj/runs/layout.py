@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NEW_PREFIX = ".new-"
+# Of what is unpacked for an import: nobody goes on with it, and who makes one looks whether its lock is still there.
+CRATE_PREFIX = f"{NEW_PREFIX}crate-"
 
 
 @dataclass(frozen=True)

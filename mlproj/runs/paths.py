@@ -92,7 +92,7 @@ class _Walk:
                 yield FoundFile("/".join(part for part in path.split("/") if part != "."), status)
             elif not stat.S_ISDIR(status.st_mode):
                 self._note(path, "is no regular file and was not read")
-            elif real in above:
+            elif real in above or (link and self._holds(real, above)):
                 self._note(path, "leads in a circle and was not followed")
             elif link and self.linked_folders >= _MOST_LINKED_FOLDERS:
                 self._note(path, f"is one of more than {_MOST_LINKED_FOLDERS} linked folders and was not followed")
@@ -108,6 +108,10 @@ class _Walk:
 
     def _outside(self, real: str) -> bool:
         return self.boundary is not None and not _inside(real, self.boundary)
+
+    def _holds(self, real: str, above: frozenset[str]) -> bool:
+        """Whether a folder holds one of those that led to it, as `/` does all of them."""
+        return any(_inside(each, real) for each in above or {os.path.realpath(self.folder)})
 
     def _note(self, path: str, what: str) -> None:
         if len(self.notes) < 10 * _MOST_NOTES:

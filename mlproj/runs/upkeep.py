@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from mlproj.runs.index import (
     plain,
 )
 from mlproj.runs.intake import open_intake
-from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files, trashed_files
+from mlproj.runs.layout import CRATE_PREFIX, NEW_PREFIX, RunFiles, live_files, trashed_files
 from mlproj.runs.record import RunRecord, not_brought
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, is_live
@@ -173,9 +174,9 @@ def check(store: Store) -> list[str]:
             problems += _problems_of(files, known=files.folder.name in rows)
             problems += _other_metrics(store, files)
         problems += [f"run {run_id} is in the database and its folder is gone" for run_id in sorted(rows - seen)]
-        begun = [each for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*") if _abandoned(each)]
+        begun = sum(_is_abandoned(each) for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*"))
     if begun:
-        problems.append(f"{plural(len(begun), 'run')} died before they began: `mlproj gc` removes what is left")
+        problems.append(f"{plural(begun, 'run')} died before they began: `mlproj gc` removes what is left")
     return problems
 
 
@@ -224,26 +225,49 @@ def _other_metrics(store: Store, files: RunFiles) -> Iterator[str]:
 
 def sweep(store: Store) -> int:
     """Remove what runs that died before they began left behind; returns how many there were."""
-    begun = [each for each in (store.folder / "runs").glob(f"{NEW_PREFIX}*") if _abandoned(each)]
-    for each in begun:
-        shutil.rmtree(each, ignore_errors=True)
-    return len(begun)
+    return _swept(store, NEW_PREFIX)
 
 
-def _abandoned(folder: Path) -> bool:
-    # Between its mkdir and its lock a folder that is being made looks dead; a minute is
-    # longer than that takes.
+def sweep_crates(store: Store) -> int:
+    """Remove what imports that were killed left behind; returns how many there were."""
+    return _swept(store, CRATE_PREFIX)
+
+
+def _swept(store: Store, prefix: str) -> int:
+    count = 0
+    for each in (store.folder / "runs").glob(f"{prefix}*"):
+        with _abandoned(each) as is_abandoned:
+            if is_abandoned:
+                shutil.rmtree(each, ignore_errors=True)
+                count += 1
+    return count
+
+
+def _is_abandoned(folder: Path) -> bool:
+    with _abandoned(folder) as is_abandoned:
+        return is_abandoned
+
+
+@contextmanager
+def _abandoned(folder: Path) -> Iterator[bool]:
+    """Whether whoever made a folder is dead; its lock is held for the length of the ``with`` block."""
+    held = None
     try:
-        if time.time() - folder.stat().st_mtime < 60:
-            return False
-        if not (folder / "alive.lock").exists():
-            return True
-        held = locks.try_shared(folder / "alive.lock")
+        lock = folder / "alive.lock"
+        has_lock = lock.exists()
+        # Between its mkdir and its lock a folder that is being made looks dead; a minute is longer than that takes.
+        is_settled = has_lock and folder.name.startswith(CRATE_PREFIX)
+        is_dead = is_settled or time.time() - folder.stat().st_mtime >= 60
+        if is_dead and has_lock:
+            held = locks.try_shared(lock)
+            is_dead = held is not None
     except OSError:
-        return False
-    if held is not None:
-        held.release()
-    return held is not None
+        is_dead = False
+    try:
+        yield is_dead
+    finally:
+        if held is not None:
+            held.release()
 
 
 def _run_ids(folder: Path) -> set[str]:

@@ -17,12 +17,12 @@ from mlproj.errors import SourceError, StoreError, UsageError
 from mlproj.runs.database import explained
 from mlproj.runs.identifiers import is_run_id, milliseconds_of_id
 from mlproj.runs.index import check_indexable
-from mlproj.runs.layout import NEW_PREFIX, RunFiles, live_files
-from mlproj.runs.record import ImportRecord, RunRecord, from_json, recorded_files
+from mlproj.runs.layout import CRATE_PREFIX, RunFiles, live_files
+from mlproj.runs.record import SCHEMA_VERSION, ImportRecord, RunRecord, from_json, recorded_files
 from mlproj.runs.record_files import read_record, write_record
 from mlproj.runs.store import Store, files_of
 from mlproj.runs.times import seconds_of
-from mlproj.runs.upkeep import index_anew
+from mlproj.runs.upkeep import index_anew, sweep_crates
 from mlproj.sharing.contents import record_bytes, shared_record
 from mlproj.sources.unpack.entries import checked_parts, comparable
 from mlproj.text import one_line, printable
@@ -51,18 +51,19 @@ class Arrived:
 
 
 @contextmanager
-def new_place(store: Store, name: str) -> Iterator[RunFiles]:
-    """A folder that a run is made in; what is left in it in the end is removed."""
-    files = RunFiles(store.folder / "runs" / f"{NEW_PREFIX}{name}")
+def new_place(store: Store) -> Iterator[RunFiles]:
+    """A folder that a run is made in; what is left in it in the end is removed. Those of dead processes go first."""
+    held = None
     with explained(store.folder):
-        shutil.rmtree(files.folder, ignore_errors=True)
-        # What is not locked is taken for a dead process's, and swept.
-        held = locks.wait_exclusive(files.alive_lock)
+        sweep_crates(store)
+        while held is None:  # what has no lock for a moment may be taken for a dead process's
+            files = RunFiles(store.folder / "runs" / f"{CRATE_PREFIX}{os.urandom(6).hex()}")
+            held = locks.try_claim(files.alive_lock)
     try:
         yield files
     finally:
-        held.release()
         shutil.rmtree(files.folder, ignore_errors=True)
+        held.release()
 
 
 def checked_record(content: bytes) -> RunRecord:
@@ -79,6 +80,8 @@ def checked_record(content: bytes) -> RunRecord:
         raise SourceError(f"its run.json is no record: {error.message}") from None
     if not is_run_id(record.id) or (record.parent is not None and not is_run_id(record.parent)):
         raise SourceError("its run.json is no record: its id, or its parent's, is none")
+    if record.parent == record.id:
+        raise SourceError("its run.json is no record: the run is its own parent")
     if milliseconds_of_id(record.id) >= _YEAR_10000_MS:
         raise SourceError("its run.json is no record: the time in its id is none")
     if record.status == "running":
@@ -133,6 +136,9 @@ def _check_times(record: RunRecord) -> None:
                 seconds_of(said)
         except (ValueError, OverflowError):
             raise SourceError(f"its run.json is damaged: {name} is no time of ISO 8601: `{one_line(said)}`") from None
+    duration = record.duration_s
+    if duration is not None and not (isinstance(duration, (int, float)) and 0 <= duration < float("inf")):
+        raise SourceError(f"its run.json is damaged: duration_s is no length of time: {one_line(duration)}")
 
 
 def _check_name(name: str | None, what: str) -> None:
@@ -173,7 +179,15 @@ def settle_in(store: Store, new: RunFiles, record: RunRecord, origin: ImportReco
         return complete(store, new, record)
     files = live_files(store.folder, record.id)
     index_anew(store, files, read_record(files))
-    return Arrived(record.id, "new")
+    return Arrived(record.id, "new", _newer(record))
+
+
+def _newer(record: RunRecord) -> tuple[str, ...]:
+    """What to say of a record of a later form than this mlproj knows."""
+    if record.schema_version <= SCHEMA_VERSION:
+        return ()
+    forms = f"its form is {record.schema_version}, and this mlproj knows those up to {SCHEMA_VERSION}"
+    return (f"a newer mlproj recorded it ({forms}): what is new in it is kept, and not shown",)
 
 
 def _make_live(store: Store, new: RunFiles, record: RunRecord, origin: ImportRecord) -> None:

@@ -67,6 +67,7 @@ def read_crate(path: Path, folder: Path, unpack_limit: int | None) -> ReadCrate:
 
 def _brought_in(path: Path, folder: Path, unpack_limit: int | None) -> Path:
     if path.is_dir():
+        _metadata_file(path)
         put_entries(_entries_of(path), folder, limits_for(1 << 40, unpack_limit))
         return folder
     if not path.is_file():
@@ -117,12 +118,17 @@ def _checked(folder: Path) -> ReadCrate:
     return crate
 
 
-def _metadata(folder: Path) -> tuple[Entities, str]:
-    from rocrate.metadata import find_root_entity_id, read_metadata
-
+def _metadata_file(folder: Path) -> Path:
     path = next((folder / name for name in (METADATA_NAME, _LEGACY_NAME) if (folder / name).is_file()), None)
     if path is None or path.is_symlink():
         raise SourceError(f"it is no RO-Crate: it has no {METADATA_NAME}")
+    return path
+
+
+def _metadata(folder: Path) -> tuple[Entities, str]:
+    from rocrate.metadata import find_root_entity_id, read_metadata
+
+    path = _metadata_file(folder)
     if path.stat().st_size > _LARGEST_METADATA:
         raise SourceError(f"its {path.name} is too large")
     try:
@@ -145,6 +151,8 @@ def _local_name(identifier: str, entity: Mapping[str, Any]) -> str | None:
     except ValueError:
         return None
     name = unquote(identifier.removeprefix("./"))
+    if name.startswith("/"):
+        return None  # a file of the machine that the run was on
     parts = checked_parts(name)
     return "/".join(parts) if parts else None
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import platform
-import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -17,6 +14,7 @@ from mlproj.errors import StoreError, UsageError
 from mlproj.files import CHUNK
 from mlproj.sharing.contents import RECORD_NAME, Contents, SharedFile
 from mlproj.sharing.crate_metadata import METADATA_NAME, metadata_of
+from mlproj.sharing.parts import is_left_behind, part_of
 from mlproj.text import one_line
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ def write_crate(contents: Contents, target: Path, *, replace: bool) -> None:
     """
     check_target(target)
     write = _write_zip if target.suffix.lower() == ".zip" else _write_folder
-    scratch = target.with_name(f".{target.name}{_scratch_end(os.getpid())}")
+    scratch = part_of(target)
     try:
         _check_free(target, replace=replace)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,27 +100,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _scratch_end(process: int) -> str:
-    return f".{platform.node()}-{process}.part"
-
-
 def _sweep(folder: Path) -> None:
     """Remove what exports of this machine that were killed left in a folder."""
-    ours = re.compile(rf"\..+\.{re.escape(platform.node())}-([0-9]+)\.part")
     for each in folder.iterdir():
-        found = ours.fullmatch(each.name)
-        if found is not None and not each.is_symlink() and not _lives(int(found[1])):
+        if is_left_behind(each):
             _remove(each)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _own_parts(contents: Contents) -> Iterator[tuple[str, bytes]]:

@@ -29,6 +29,7 @@ _STATUSES: dict[str, tuple[Status, int | None]] = {
     "ActiveActionStatus": ("lost", None),
     "PotentialActionStatus": ("lost", None),
 }
+_NOT_TOLD: tuple[Status, int | None] = ("finished", None)
 _Entity = Mapping[str, Any]
 
 
@@ -73,7 +74,7 @@ class _Reading:
         started, ended = self._time("startTime"), self._time("endTime")
         parameters, inputs = self._objects()
         metrics, outputs = self._results()
-        status, exit_status = _STATUSES.get(self._status(), ("finished", 0))
+        status, exit_status = _STATUSES.get(self._status(), _NOT_TOLD)
         instrument = self._named("instrument")
         root = self.crate.entities[self.crate.root]
         notices = [self._taken(parameters, metrics, inputs, outputs, started, ended), *self._lacking()]
@@ -88,7 +89,7 @@ class _Reading:
             parameters=parameters,
             metrics=metrics,
             user=self._named("agent") or None,
-            started_at=time_text(started or 0),
+            started_at="" if started is None else time_text(started),
             ended_at=None if ended is None else time_text(ended),
             duration_s=None if started is None or ended is None else round(max(0.0, ended - started), 3),
             source=SourceRecord(kind="archive", notes=["it was not mlproj that ran it"]),
@@ -197,6 +198,7 @@ class _Reading:
         counts = ((parameters, "parameter"), (metrics, "metric"), (inputs, "input"), (outputs, "output"))
         parts = [plural(len(each), noun) for each, noun in counts]
         told = "" if None not in times else "; when it ran is not told in full"
+        told += "" if self._status() in _STATUSES else "; how it ended is not told"
         return f"taken from a crate of another tool: {', '.join(parts)}{told}; it cannot be reproduced here"
 
     def _lacking(self) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +37,9 @@ def import_crate(store: Store, path: Path, unpack_limit: int | None = None) -> l
     could do harm, or is another run than the one here; StoreError.
     """
     try:
-        with new_place(store, f"crate-{os.getpid()}") as place, explained(store.folder):
+        with new_place(store) as place, explained(store.folder):
+            if place.folder.resolve().is_relative_to(path.resolve()):
+                raise UsageError(f"{one_line(path)} is no crate: it holds the store that runs are imported into")
             crate = read_crate(path, place.folder / "crate", unpack_limit)
             if crate.is_own:
                 return [_own(store, crate, place, path)]
@@ -62,7 +63,7 @@ def _own(store: Store, crate: ReadCrate, place: RunFiles, path: Path) -> Arrived
     passed_over = [*crate.unlisted, *(each for each in crate.files if each not in known)]
     shutil.rmtree(crate.folder)
     arrived = settle_in(store, place, record, import_record(str(path.absolute()), now_text()))
-    return replace(arrived, notices=_passed_over(passed_over))
+    return replace(arrived, notices=(*arrived.notices, *_passed_over(passed_over)))
 
 
 def _passed_over(names: list[str]) -> tuple[str, ...]:
@@ -76,15 +77,14 @@ def _foreign(store: Store, crate: ReadCrate, path: Path) -> Iterator[Arrived]:
     from mlproj.sharing.foreign import foreign_runs
 
     for run in foreign_runs(crate):
-        with new_place(store, run.record.id) as place:
+        with new_place(store) as place:
             for name, of_crate in run.files.items():
                 target = place.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 copy_file(crate.folder / of_crate, target)
-            at = seconds_of(run.record.ended_at or run.record.started_at)
-            lines = [
-                {"name": name, "value": value, "step": 0, "timestamp": at} for name, value in run.record.metrics.items()
-            ]
+            told = run.record.ended_at or run.record.started_at
+            at = {"timestamp": seconds_of(told)} if told else {}
+            lines = [{"name": name, "value": value, "step": 0, **at} for name, value in run.record.metrics.items()]
             if lines:
                 append_lines(place.metrics, lines)
             arrived = settle_in(store, place, run.record, import_record(str(path.absolute()), now_text()))

@@ -46,6 +46,10 @@ class Manifest:
     bytes: int
 
 
+class NewerManifestError(SourceError):
+    """A manifest of a later form than this mlproj knows."""
+
+
 def record_sha256(record: RunRecord) -> str:
     """The digest of a record as it is shared."""
     return sha256_of_bytes(record_bytes(record))
@@ -74,12 +78,15 @@ def manifest_of(record: RunRecord, files: Sequence[SharedFile | RemoteFile], lis
 
 
 def parse_manifest(content: bytes, run_id: str) -> Manifest:
-    """The manifest in what came from a remote. Raises SourceError when it is damaged, or could do harm."""
+    """The manifest in what came from a remote.
+
+    Raises NewerManifestError for one that this mlproj cannot read, SourceError when it is damaged, or could do harm.
+    """
     try:
         mapping = json.loads(content)
-        version, told, digest = mapping["version"], mapping["files"], mapping["record_sha256"]
-        if not isinstance(version, int) or version > VERSION:
-            raise SourceError("a newer mlproj wrote it", hint="Upgrade mlproj.")
+        if int(mapping["version"]) > VERSION:
+            raise NewerManifestError("a newer mlproj wrote it", hint="Upgrade mlproj.")
+        told, digest = mapping["files"], mapping["record_sha256"]
         record = checked_record(json.dumps(mapping["record"]).encode())
         numbers = [int(told[name]) for name in ("size", "count", "bytes")]
         files_sha256 = _checked_digest(told["sha256"])

@@ -133,6 +133,20 @@ def require_bucket(storage: Storage) -> None:
             ) from None
 
 
+def require_folder(storage: Storage) -> None:
+    """Refuse a folder, of this machine or by sftp, that is not there: it is mistyped, or not mounted.
+
+    Raises RemoteError.
+    """
+    if scheme_of(storage.remote) in OBJECT_STORAGE:
+        return
+    with asked(storage.remote):
+        is_there = storage.filesystem.isdir(storage.root or "/")
+    if not is_there:
+        hint = "Mend its address, or have the disk mounted; `mlproj push` makes the folder."
+        raise RemoteError(f"there is no folder {one_line(storage.remote.url)}", hint=hint)
+
+
 @contextmanager
 def asked(remote: Remote) -> Iterator[None]:
     """Say what went wrong with a remote in one line: file systems raise whatever their libraries do."""
@@ -162,4 +176,6 @@ def _hint(remote: Remote, error: Exception) -> str:
     refused = status in (401, 403) or not kinds.isdisjoint(_REFUSALS) or str(error).startswith("Forbidden: ")
     if refused and scheme in SIGN_IN:
         return f"Who you are is said by {SIGN_IN[scheme]}; what you may do there, by its owner."
+    if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        return "What is at the address is no remote: mend it, or name another."
     return "Nothing half-sent counts: the same command goes on where this one ended."

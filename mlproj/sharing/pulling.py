@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproj import locks
-from mlproj.errors import RunNotFoundError, SourceError, StoreError
+from mlproj.errors import RunNotFoundError, SourceError
 from mlproj.files import copy_file, human_size, sha256_of_file
 from mlproj.runs.database import explained
 from mlproj.runs.layout import RunFiles, new_files
@@ -27,8 +27,10 @@ from mlproj.sharing.arriving import (
     settle_in,
 )
 from mlproj.sharing.manifests import Manifest, RemoteFile, parse_listing, parse_manifest
-from mlproj.sharing.opening import RemoteError, Storage
+from mlproj.sharing.opening import RemoteError, Storage, require_folder
 from mlproj.sharing.storage import (
+    KnownObjects,
+    ObjectGoneError,
     fetch_objects,
     in_parallel,
     manifest_ids,
@@ -44,24 +46,35 @@ _NO_LIMIT = Limits(1 << 60, 1 << 40)
 
 @dataclass(frozen=True)
 class RemoteRun:
-    """A run on a remote; ``problem`` says what is wrong with its manifest, of which nothing else is then known."""
+    """A run on a remote.
+
+    ``problem`` says what is wrong with its manifest, of which nothing else is then known, and ``hint`` what to do.
+    """
 
     id: str
     manifest: Manifest | None = None
     problem: str | None = None
+    hint: str | None = None
 
 
 def remote_runs(storage: Storage) -> list[RemoteRun]:
     """The runs on a remote, newest first. Raises RemoteError."""
-    found = read_manifests(storage, manifest_ids(storage))
+    found = read_manifests(storage, _ids_there(storage))
     return [_remote_run(run_id, found[run_id]) for run_id in sorted(found, reverse=True)]
+
+
+def _ids_there(storage: Storage) -> list[str]:
+    ids = manifest_ids(storage)
+    if not ids:
+        require_folder(storage)
+    return ids
 
 
 def _remote_run(run_id: str, content: bytes) -> RemoteRun:
     try:
         return RemoteRun(run_id, parse_manifest(content, run_id))
     except SourceError as error:
-        return RemoteRun(run_id, problem=error.message)
+        return RemoteRun(run_id, problem=error.message, hint=error.hint)
 
 
 def find_remote_runs(storage: Storage, names: Sequence[str]) -> list[RemoteRun]:
@@ -69,7 +82,7 @@ def find_remote_runs(storage: Storage, names: Sequence[str]) -> list[RemoteRun]:
 
     Raises RunNotFoundError when none, or more than one, answers to a name; RemoteError.
     """
-    ids = manifest_ids(storage)
+    ids = _ids_there(storage)
     if not names:
         return remote_runs(storage)[::-1]
     wanted: dict[str, None] = {}
@@ -89,29 +102,34 @@ def find_remote_runs(storage: Storage, names: Sequence[str]) -> list[RemoteRun]:
     return [_remote_run(run_id, found[run_id]) for run_id in sorted(wanted) if run_id in found]
 
 
-def pull_run(storage: Storage, store: Store, run: RemoteRun, told: Callable[[str], None]) -> Arrived:
-    """Bring one run of a remote into the store.
+Told = Callable[[str], None]
+
+
+def pull_run(storage: Storage, store: Store, run: RemoteRun, told: Told, waiting: Told) -> Arrived:
+    """Bring one run of a remote into the store; ``waiting`` is told when another process fetches it already.
 
     Whatever kills this, the store holds the run whole or not at all. Raises RemoteError for what is damaged on the
     remote, UsageError when another run of its id is here, StoreError.
     """
     try:
         if run.manifest is None:
-            raise SourceError(run.problem or "its manifest is damaged")
-        return _pulled(storage, store, run.manifest, told)
+            raise SourceError(run.problem or "its manifest is damaged", hint=run.hint)
+        return _pulled(storage, store, run.manifest, told, waiting)
     except SourceError as error:
         remote = one_line(storage.remote.name)
         hint = error.hint or f"`mlproj push --force {remote} {run.id[:12]}`, from a store that has it, mends it."
         raise RemoteError(f"run {run.id[:12]} of the remote {remote} is refused: {error.message}", hint=hint) from None
 
 
-def _pulled(storage: Storage, store: Store, manifest: Manifest, told: Callable[[str], None]) -> Arrived:
+def _pulled(storage: Storage, store: Store, manifest: Manifest, told: Told, waiting: Told) -> Arrived:
     record = manifest.record
-    with explained(store.folder):
-        found = same_run_here(store, record)
-    if found is not None and not _may_lack(*found):
+    if _is_whole(_here(store, record)):
         return Arrived(record.id, "same")
-    with _place(store, record) as place:
+    with _place(store, record, waiting) as place:
+        found = _here(store, record)
+        if _is_whole(found):  # since another process brought it in meanwhile
+            shutil.rmtree(place.folder, ignore_errors=True)
+            return Arrived(record.id, "same")
         files = _listed(storage, place, manifest)
         if found is not None:
             files = [each for each in files if lacks(*found, each.path)]
@@ -127,9 +145,17 @@ def _pulled(storage: Storage, store: Store, manifest: Manifest, told: Callable[[
         return arrived
 
 
-def _may_lack(known: RunFiles, here: RunRecord) -> bool:
-    """Whether a run here may lack files that the remote has: what is told without asking it for their list."""
-    return any(lacks(known, here, name) for name in (*recorded_files(here), "source"))
+def _here(store: Store, record: RunRecord) -> tuple[RunFiles, RunRecord] | None:
+    with explained(store.folder):
+        return same_run_here(store, record)
+
+
+def _is_whole(found: tuple[RunFiles, RunRecord] | None) -> bool:
+    """Whether a run is here and lacks nothing that the remote may have: what is told without asking it for a list."""
+    if found is None:
+        return False
+    known, here = found
+    return not any(lacks(known, here, name) for name in (*recorded_files(here), "source"))
 
 
 def _listed(storage: Storage, place: RunFiles, manifest: Manifest) -> list[RemoteFile]:
@@ -160,13 +186,17 @@ def _bring(storage: Storage, store: Store, place: RunFiles, files: Sequence[Remo
 
 
 @contextmanager
-def _place(store: Store, record: RunRecord) -> Iterator[RunFiles]:
+def _place(store: Store, record: RunRecord, waiting: Told) -> Iterator[RunFiles]:
     """The folder that a run is fetched into. It stays when that fails, for the next pull to go on from."""
     files = new_files(store.folder, record.id)
     with explained(store.folder):
-        held = locks.try_exclusive(files.alive_lock)
-    if held is None:
-        raise StoreError(f"run {record.id[:12]} is being fetched by another process")
+        held = locks.try_claim(files.alive_lock)
+        if held is None:
+            waiting(f"waiting for another mlproj that fetches run {record.id[:12]}")
+        while held is None:
+            # Whoever held it has renamed the folder or removed it, or died: then the lock is claimed.
+            locks.wait_exclusive(files.alive_lock).release()
+            held = locks.try_claim(files.alive_lock)
     try:
         with explained(store.folder):
             (files.folder / "objects").mkdir(exist_ok=True)
@@ -182,14 +212,24 @@ def _place(store: Store, record: RunRecord) -> Iterator[RunFiles]:
 
 
 def _fetch(storage: Storage, folder: Path, wanted: Mapping[str, int], names: Mapping[str, str]) -> None:
-    """Have objects in ``folder``, by their digests, all of them checked. Raises SourceError for one that is damaged."""
+    """Have objects in ``folder``, by their digests, all of them checked.
+
+    Raises SourceError for one that is damaged or is not there.
+    """
     with explained(folder):
         present = [digest for digest in wanted if (folder / digest).is_file()]
         whole = {
             digest for digest, right in zip(present, in_parallel(lambda each: _is(folder, each), present)) if right
         }
     missing = [digest for digest in wanted if digest not in whole]
-    fetch_objects(storage, {digest: folder / digest for digest in missing})
+    try:
+        fetch_objects(storage, {digest: folder / digest for digest in missing})
+    except ObjectGoneError:
+        gone = KnownObjects(storage).missing({digest: wanted[digest] for digest in missing})
+        if not gone:
+            raise
+        others = f", and {plural(len(gone) - 1, 'other file')}" if len(gone) > 1 else ""
+        raise SourceError(f"`{one_line(names[gone[0]])}` is not there any more{others}") from None
     with explained(folder):
         right = in_parallel(lambda each: _is(folder, each), missing)
     for digest, is_right in zip(missing, right):

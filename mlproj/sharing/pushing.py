@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from mlproj.errors import SourceError
+from mlproj.errors import MlprojError, SourceError
 from mlproj.files import human_size, sha256_of_bytes
 from mlproj.runs.record import RunRecord
 from mlproj.sharing.contents import Contents, SharedFile, shared_record
 from mlproj.sharing.manifests import (
     Manifest,
+    NewerManifestError,
     RemoteFile,
     listing_of,
     manifest_of,
@@ -25,13 +24,14 @@ from mlproj.sharing.manifests import (
 from mlproj.sharing.opening import Storage
 from mlproj.sharing.storage import (
     KnownObjects,
-    fetch_objects,
     manifest_ids,
     read_manifests,
+    read_object,
     send_manifest,
+    send_object,
     send_objects,
 )
-from mlproj.text import plural
+from mlproj.text import one_line, plural
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,8 @@ class Push:
             return Pushed(record.id, "same")
         with contents() as shared:
             files: list[SharedFile | RemoteFile] = [*shared.files, *(self._kept(known, shared) if known else [])]
-            with tempfile.TemporaryDirectory(prefix="mlproj-push-") as scratch:
-                listing = listing_of(files)
-                path = Path(scratch) / "files.json"
-                path.write_bytes(listing)
-                list_file = SharedFile("", len(listing), sha256_of_bytes(listing), path)
-                sent = self._send_objects(record, [*shared.files, list_file])
+            listing = listing_of(files)
+            sent = self._send_objects(record, shared.files, listing)
             send_manifest(self.storage, record.id, manifest_of(shared.record, files, listing))
         self.there.add(record.id)
         what: Literal["new", "changed"] = "new" if known is None else "changed"
@@ -79,28 +75,35 @@ class Push:
         content = read_manifests(self.storage, [run_id]).get(run_id)
         try:
             return None if content is None else parse_manifest(content, run_id)
+        except NewerManifestError as error:
+            if self.anew:
+                return None
+            remote = one_line(self.storage.remote.name)
+            raise MlprojError(f"on the remote {remote} a newer mlproj wrote it", hint=error.hint) from None
         except SourceError:
             return None  # a damaged one is written anew
 
-    def _send_objects(self, record: RunRecord, files: list[SharedFile]) -> dict[str, int]:
-        wanted = {each.sha256: each.size for each in files if not each.target}
+    def _send_objects(self, record: RunRecord, files: Sequence[SharedFile], listing: bytes) -> dict[str, int]:
+        list_digest = sha256_of_bytes(listing)
         origins = {each.sha256: each.origin for each in files if not each.target}
+        wanted = {each.sha256: each.size for each in files if not each.target} | {list_digest: len(listing)}
         missing = list(wanted) if self.anew else self.objects.missing(wanted)
         sizes = {digest: wanted[digest] for digest in missing}
         if missing:
             self.told(f"{record.id[:12]}: {plural(len(missing), 'file')}, {human_size(sum(sizes.values()))}")
-        send_objects(self.storage, {digest: origins[digest] for digest in missing})
+        send_objects(self.storage, {digest: origins[digest] for digest in missing if digest in origins})
+        if list_digest in sizes and list_digest not in origins:
+            send_object(self.storage, list_digest, listing)
         self.objects.add(sizes)
         return sizes
 
     def _kept(self, known: Manifest, shared: Contents) -> list[RemoteFile]:
         """Files that the remote has of a run and this store has no more, such as a source that is gone."""
-        with tempfile.TemporaryDirectory(prefix="mlproj-push-") as scratch:
-            path = Path(scratch) / "files.json"
-            fetch_objects(self.storage, {known.files_sha256: path})
-            content = path.read_bytes()
-        if sha256_of_bytes(content) != known.files_sha256:
+        listing = read_object(self.storage, known.files_sha256)
+        if listing is None or sha256_of_bytes(listing) != known.files_sha256:
             return []
         folders = {each.path.split("/")[0] for each in shared.files}
-        files = [each for each in parse_listing(content, shared.record) if each.path not in shared.secret]
-        return [each for each in files if each.path.split("/")[0] not in folders]
+        files = [each for each in parse_listing(listing, shared.record) if each.path not in shared.secret]
+        kept = [each for each in files if each.path.split("/")[0] not in folders]
+        gone = set(self.objects.missing({each.sha256: each.size for each in kept if not each.target}))
+        return [each for each in kept if each.target or each.sha256 not in gone]

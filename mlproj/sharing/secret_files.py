@@ -8,14 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlproj.files import CHUNK
+from mlproj.private_keys import begins_private_key, is_pem, patch_holds_private_key
 from mlproj.secret_names import looks_secret
 from mlproj.text import is_text
 
 # Shorter ones stand in every file.
 SHORTEST_SECRET = 4
-_PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\s")
-_KEY_BELOW = re.compile(rb"^\s*" + _PRIVATE_KEY.pattern, re.MULTILINE)
-_KEY_IN_PATCH = re.compile(rb"^[-+ ]\s*" + _PRIVATE_KEY.pattern, re.MULTILINE)
 _HEADER = re.compile(rb"^diff --git (.*)$", re.MULTILINE)
 
 
@@ -31,7 +29,7 @@ def secret_in(path: Path, name: str, secrets: Sequence[str]) -> bool:
     wanted = _any_of(secrets)
     with path.open("rb") as stream:
         window = stream.read(CHUNK)
-        if _PRIVATE_KEY.match(window.lstrip()) or (_is_pem(name) and _KEY_BELOW.search(window)):
+        if begins_private_key(window, name):
             return True
         if wanted is None:
             return False
@@ -52,7 +50,7 @@ def secret_in_patch(path: Path, secrets: Sequence[str], left_out: Sequence[str])
     """
     content = path.read_bytes()
     wanted = _any_of(secrets)
-    if _KEY_IN_PATCH.search(content) or (wanted is not None and wanted.search(content)):
+    if patch_holds_private_key(content) or (wanted is not None and wanted.search(content)):
         return True
     ends = tuple(f"/{each}" for each in left_out)
     return any(_is_secret_name(name) or f"/{name}".endswith(ends) for name in _names_in(content))
@@ -60,11 +58,7 @@ def secret_in_patch(path: Path, secrets: Sequence[str], left_out: Sequence[str])
 
 def _is_secret_name(name: str) -> bool:
     # Certificates are called so too, and are public: the content tells whether there is a key.
-    return looks_secret(name) and not _is_pem(name)
-
-
-def _is_pem(name: str) -> bool:
-    return name.lower().endswith(".pem")
+    return looks_secret(name) and not is_pem(name)
 
 
 def _any_of(secrets: Sequence[str]) -> re.Pattern[bytes] | None:

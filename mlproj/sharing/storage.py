@@ -17,7 +17,9 @@ from typing import TypeVar
 
 from mlproj.errors import StoreError
 from mlproj.files import copy_file
-from mlproj.sharing.opening import Storage, asked, require_bucket
+from mlproj.sharing.opening import RemoteError, Storage, asked, require_bucket
+from mlproj.sharing.parts import is_left_behind, part_of
+from mlproj.text import one_line
 
 _AT_ONCE = 16
 _LONGEST_WRITE_S = 3 * 86400
@@ -35,6 +37,10 @@ def object_path(storage: Storage, sha256: str) -> str:
 def manifest_path(storage: Storage, run_id: str) -> str:
     """Where the manifest of a run is on the remote."""
     return f"{storage.root}/runs/{run_id}.json"
+
+
+class ObjectGoneError(RemoteError):
+    """An object that ought to be on a remote is not there."""
 
 
 class KnownObjects:
@@ -138,16 +144,19 @@ def _make_folder(storage: Storage, folder: str) -> None:
 
 
 def _sweep(folders: Iterable[Path]) -> None:
-    """Remove what pushes that were killed left in folders of a remote: nobody writes at one file for days."""
+    """Remove what pushes that were killed left in folders of a remote.
+
+    Of those of other machines nothing is known but that nobody writes at one file for days.
+    """
     for folder in folders:
         for each in folder.glob(".*.part"):
             with suppress(FileNotFoundError, PermissionError):
-                if time.time() - each.stat().st_mtime > _LONGEST_WRITE_S:
+                if is_left_behind(each) or time.time() - each.stat().st_mtime > _LONGEST_WRITE_S:
                     each.unlink()
 
 
 def _copy_whole(origin: Path, place: Path) -> None:
-    scratch = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
+    scratch = part_of(place)
     try:
         copy_file(origin, scratch)
         scratch.chmod(0o644)
@@ -169,9 +178,17 @@ def _send_whole(storage: Storage, place: str, send: Callable[[str], None]) -> No
         raise
 
 
+def send_object(storage: Storage, digest: str, content: bytes) -> None:
+    """Put bytes on the remote as an object. Raises RemoteError."""
+    _send_bytes(storage, object_path(storage, digest), content)
+
+
 def send_manifest(storage: Storage, run_id: str, content: bytes) -> None:
     """Put the manifest of a run on the remote, when all that it names is there. Raises RemoteError."""
-    place = manifest_path(storage, run_id)
+    _send_bytes(storage, manifest_path(storage, run_id), content)
+
+
+def _send_bytes(storage: Storage, place: str, content: bytes) -> None:
     with asked(storage.remote):
         if _at_once(storage):
             storage.filesystem.pipe_file(place, content)
@@ -180,13 +197,25 @@ def send_manifest(storage: Storage, run_id: str, content: bytes) -> None:
         _send_whole(storage, place, lambda scratch: storage.filesystem.pipe_file(scratch, content))
 
 
-def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
-    """Fetch objects into files of this machine, by their digests. Whether they are right is for the caller to see.
+def read_object(storage: Storage, digest: str) -> bytes | None:
+    """The bytes of an object, ``None`` where it is not there. Whether they are right is for the caller to see.
 
     Raises RemoteError.
     """
+    with asked(storage.remote):
+        try:
+            return bytes(storage.filesystem.cat_file(object_path(storage, digest)))
+        except FileNotFoundError:
+            return None
+
+
+def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
+    """Fetch objects into files of this machine, by their digests. Whether they are right is for the caller to see.
+
+    Raises ObjectGoneError where one of them is not there, RemoteError.
+    """
     pairs = [(object_path(storage, digest), str(target)) for digest, target in objects.items()]
-    with asked(storage.remote), _own_disk():
+    with asked(storage.remote), _all_there(storage), _own_disk():
         if _at_once(storage):
             if pairs:
                 storage.filesystem.get([place for place, _ in pairs], [target for _, target in pairs])
@@ -195,6 +224,15 @@ def fetch_objects(storage: Storage, objects: Mapping[str, Path]) -> None:
         else:
             for place, target in pairs:
                 storage.filesystem.get_file(place, target)
+
+
+@contextmanager
+def _all_there(storage: Storage) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        reason = f"there is no {one_line(error.filename)}" if error.filename else one_line(error)
+        raise ObjectGoneError(f"the remote {one_line(storage.remote.name)}: {reason}") from None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mlproj.errors import SourceError
+from mlproj.locations import ANOTHER_CACHE, cache_trouble
 from mlproj.sources import archives, local, repositories
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.shown import shown_address
@@ -17,8 +18,6 @@ from mlproj.text import one_line
 
 # One module a kind, asked in this order; each has recognises(uri, fetching) and fetch(uri, outputs, fetching).
 SOURCES: tuple[ModuleType, ...] = (archives, local, repositories)
-
-_ANOTHER_CACHE = "`MLPROJ_CACHE` may name another folder."
 
 __all__ = ["SOURCES", "Fetching", "Snapshot", "is_folder_as_it_is", "release_tree", "take_snapshot"]
 
@@ -60,11 +59,11 @@ def _as_meant(uri: str) -> str:
 def _not_possible(error: OSError, fetching: Fetching) -> SourceError:
     """The error for a machine on which a source cannot be had: a full disk, a cache that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SourceError(f"the disk that holds {one_line(fetching.cache)} is full", hint=_ANOTHER_CACHE)
+        return SourceError(f"the disk that holds {one_line(fetching.cache)} is full", hint=ANOTHER_CACHE)
     told = one_line(error.strerror or error)
     if error.filename is None and isinstance(error, FileNotFoundError):
         return SourceError("the folder that mlproj was started in is not there any more", hint="Change to another.")
+    if (trouble := cache_trouble(error, fetching.cache)) is not None:
+        return SourceError(trouble, hint=ANOTHER_CACHE)
     place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
-    if place == str(fetching.cache) or place.startswith(f"{fetching.cache}/"):
-        return SourceError(f"the cache cannot be used: {one_line(place)}: {told}", hint=_ANOTHER_CACHE)
     return SourceError(f"the project cannot be read: {f'{one_line(place)}: ' if place else ''}{told}")

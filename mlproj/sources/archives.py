@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlproj.errors import SourceError
 from mlproj.files import CHUNK
+from mlproj.locations import ANOTHER_CACHE, cache_trouble
 from mlproj.sources.fetching import Fetching
 from mlproj.sources.shown import refuse_unescaped_credentials
 from mlproj.sources.snapshot import Snapshot
@@ -68,6 +69,9 @@ def fetch(uri: str, _: Sequence[str], fetching: Fetching) -> Snapshot:
             tree = _unpacked(stream, digest, address, subdirectory, fetching)
             after = os.fstat(stream.fileno())
     except OSError as error:
+        trouble = cache_trouble(error, fetching.cache)
+        if trouble is not None:
+            raise SourceError(trouble, hint=ANOTHER_CACHE) from None
         raise SourceError(_reason(error, address, fetching)) from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         release_tree(tree)

@@ -75,7 +75,7 @@ def recreate(source: RecordedSource, fetching: Fetching) -> Snapshot:
                 digest=source.digest,
             )
     listed = "".join(f"\n  {reason}" for reason in reasons)
-    raise SourceGoneError(f"the source {_named(source)} is not to be had:{listed}")
+    raise SourceGoneError(f"the source {_named(source)} is not to be had{':' if reasons else ''}{listed}")
 
 
 def _named(source: RecordedSource) -> str:

@@ -150,6 +150,20 @@ def test_inputs_that_are_no_part_of_the_source(project: Any, cli: Any, elsewhere
     assert next(home.glob("runs/*/inputs/data/a.csv")).read_text() == "1\n"
 
 
+def test_a_file_outside_of_the_project_is_told(project: Any, cli: Any, tmp_path: Path) -> None:
+    manifest = """
+        environment: {system: {}}
+        entry_points:
+          main: {command: [python, -c, pass, "{data}"], parameters: {data: {type: path}}}
+        """
+    data = tmp_path / "data.csv"
+    data.write_text("1\n")
+    assert cli("run", project(manifest), "-P", f"data={data}", "-q").status == 0
+    for command in (("export", "-o", tmp_path / "run.crate.zip"), ("push", tmp_path / "remote")):
+        assert f"the input {data} is left out: it is outside of the project" in cli(*command).err
+    assert cli("export", "--no-inputs", "-o", tmp_path / "less.crate.zip").err == ""
+
+
 def test_without_artifacts_and_with_them_later(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
     bare, whole = tmp_path / "bare.crate.zip", tmp_path / "whole.crate.zip"
     cli("export", "better", "--no-artifacts", "-o", bare)
@@ -453,12 +467,23 @@ def test_a_killed_import_leaves_no_run(large: str, cli: Any, start: Any, elsewhe
     wait_until(lambda: any(home.glob("runs/.new-*/crate/artifacts/big.bin")), process)
     kill(process)
     assert cli("runs", "--json").json == []
+    assert "1 run died before they began: `mlproj gc` removes what is left" in cli("store", "check").out
     assert cli("import", crate).status == 0
-    assert [each["id"] for each in cli("runs", "--json").json] == [large]
-    assert cli("store", "check").out.splitlines()[0] in (
-        "the store is sound",
-        "1 run died before they began: `mlproj gc` removes what is left",
-    )
+    assert [each.name for each in (home / "runs").iterdir()] == [large]
+    assert cli("store", "check").out == "the store is sound\n"
+
+
+def test_gc_removes_what_a_killed_import_left(large: str, cli: Any, start: Any, elsewhere: Any, tmp_path: Path) -> None:
+    crate = tmp_path / "run.crate.zip"
+    cli("export", large, "-o", crate)
+    home = elsewhere()
+    process = start("import", crate)
+    wait_until(lambda: any(home.glob("runs/.new-*/crate/artifacts/big.bin")), process)
+    assert cli("gc").status == 0
+    assert any(home.glob("runs/.new-*/crate"))  # it lives yet
+    kill(process)
+    assert cli("gc").status == 0
+    assert list((home / "runs").iterdir()) == []
 
 
 def test_several_crates_one_of_them_none(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
@@ -470,6 +495,33 @@ def test_several_crates_one_of_them_none(trained: list[str], cli: Any, elsewhere
     assert done.status == 2
     assert [each["id"] for each in done.json] == [trained[0], trained[2]]
     assert "b.zip cannot be imported: it is no archive" in done.err
+
+
+def test_a_run_of_another_tool_of_which_little_is_told(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "crate").mkdir()
+    graph = [
+        {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"}},
+        {"@id": "./", "@type": "Dataset"},
+        {"@id": "#run", "@type": "CreateAction", "name": "bare", "result": [{"@id": "#score"}]},
+        {"@id": "#score", "@type": "PropertyValue", "name": "score", "value": 0.5},
+    ]
+    document = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
+    (tmp_path / "crate/ro-crate-metadata.json").write_text(json.dumps(document))
+    assert cli("import", tmp_path / "crate").status == 0
+    shown = cli("show", "bare").out
+    assert [line.split(None, 1) for line in shown.splitlines() if "not told" in line][:2] == [
+        ["started", "not told"],
+        ["by", "not told"],
+    ]
+    for untrue in ("1970", "running", "exit status", "None"):
+        assert untrue not in shown
+    refused = cli("reproduce", "bare")
+    assert (refused.status, "another tool ran it, whose command and environment are not known" in refused.err) == (
+        125,
+        True,
+    )
+    assert cli("runs").status == 0
+    assert cli("plot", "bare", "score", "--x", "time").status == 0
 
 
 VALIDATOR = Path(sys.executable).parent / "rocrate-validator"

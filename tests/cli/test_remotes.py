@@ -153,10 +153,15 @@ def test_a_secret_that_was_sent_is_not_kept_there(
     monkeypatch.setenv("KEY", "hunter2hunter2")
     assert cli("run", project(manifest), "-q").status == 0
     monkeypatch.delenv("KEY")  # what no variable has cannot be looked for
-    assert "left out" not in cli("push", remote).err
+    done = cli("push", remote)
+    assert "left out" not in done.err
+    assert "not searched for the values of its secret key, which no variable here has: $KEY\n" in done.err
+    assert "no variable here has: $KEY\n" in cli("export", "-o", tmp_path / "run.crate.zip").err
     monkeypatch.setenv("KEY", "hunter2hunter2")
     cli("tag", "@last", "stage=final")
-    assert "left out, as they hold secrets: artifacts/key.txt" in cli("push", remote).err
+    done = cli("push", remote)
+    assert "left out, as they hold secrets: artifacts/key.txt" in done.err
+    assert "not searched" not in done.err
     home = elsewhere()
     assert cli("pull", remote).status == 0
     assert list(home.glob("runs/*/artifacts/*")) == []
@@ -164,6 +169,7 @@ def test_a_secret_that_was_sent_is_not_kept_there(
 
 def test_names_on_a_remote(trained: list[str], cli: Any, elsewhere: Elsewhere, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
+    remote.mkdir()
     assert cli("runs", "--remote", remote).out.startswith("no runs on ")
     cli("push", remote, *trained)
     elsewhere()
@@ -310,6 +316,87 @@ def test_a_damaged_object_is_refused_and_mended(
     assert cli("pull", bucket.url).status == 0
 
 
+def test_objects_that_are_gone_are_told_and_sent_anew(
+    trained: list[str],
+    cli: Any,
+    elsewhere: Any,
+    remote: str,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remove_objects: Callable[[str], None],
+) -> None:
+    cli("push", remote, "better")
+    remove_objects(remote)
+    home = elsewhere()
+    refused = cli("pull", remote)
+    assert (refused.status, "`the list of its files` is not there any more" in refused.err) == (125, True), refused.err
+    assert f"`mlproj push --force {remote} {trained[1][:12]}`, from a store that has it, mends it." in refused.err
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    done = cli("push", "--force", remote, "better")
+    assert (done.status, f"{trained[1][:12]} pushed" in done.out) == (0, True), done.err
+    monkeypatch.setenv("MLPROJ_HOME", str(home))
+    assert cli("pull", remote).status == 0
+    assert cli("verify", "better").status == 0
+
+
+@pytest.fixture
+def remove_objects() -> Callable[[str], None]:
+    """Remove all objects of a remote, as a lifecycle rule or somebody who tidies up does."""
+
+    def remove(url: str) -> None:
+        from mlproj.sharing.opening import open_storage
+        from mlproj.sharing.remotes import Remote
+
+        storage = open_storage(Remote("lab", url))
+        storage.filesystem.rm(f"{storage.root}/objects", recursive=True)
+
+    return remove
+
+
+def test_an_object_that_is_gone_is_named(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    objects_of(remote)[digest_of(cli("show", "better", "--json").json, "model/weights.txt")].unlink()
+    elsewhere()
+    refused = cli("pull", remote)
+    assert "`artifacts/model/weights.txt` is not there any more\n" in refused.err
+    assert "mlproj push --force" in refused.err
+
+
+def test_what_the_remote_has_no_more_is_not_kept_on_it(
+    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path
+) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    (wine / "train.py").write_text("# another\n")
+    shutil.rmtree(own_home / "runs" / trained[1] / "source")
+    source = json.loads(objects_of(remote)[listing_of(remote, trained[1])].read_text())
+    digest = next(each["sha256"] for each in source if each["path"] == "source/train.py")
+    objects_of(remote)[digest].unlink()
+    assert cli("push", "--force", remote, "better").status == 0
+    elsewhere()
+    assert cli("pull", remote).status == 0
+
+
+def listing_of(remote: Path, run_id: str) -> str:
+    return str(json.loads((remote / "runs" / f"{run_id}.json").read_text())["files"]["sha256"])
+
+
+@pytest.mark.parametrize("command", [("pull",), ("runs", "--remote")])
+def test_a_folder_that_is_not_there(cli: Any, tmp_path: Path, command: tuple[str, ...]) -> None:
+    refused = cli(*command, tmp_path / "remtoe")
+    assert (refused.status, f"there is no folder {tmp_path / 'remtoe'}\n" in refused.err) == (125, True), refused.err
+
+
+def test_a_remote_that_fails_is_told_once(trained: list[str], cli: Any, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    (remote / "objects").write_text("no folder")
+    failed = cli("push", remote, *trained)
+    assert (failed.status, failed.err.count("error: ")) == (125, 1), failed.err
+    assert "; 2 runs after it were not tried\nWhat is at the address is no remote" in failed.err
+
+
 @pytest.mark.parametrize("what", ["record", "files", "missing", "nothing"])
 def test_a_damaged_manifest_is_refused(trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path, what: str) -> None:
     remote = tmp_path / "remote"
@@ -328,6 +415,25 @@ def test_a_damaged_manifest_is_refused(trained: list[str], cli: Any, elsewhere: 
     refused = cli("pull", remote)
     assert (refused.status, trained[1][:12] in refused.err) == (125, True)
     assert cli("runs", "--json").json == []
+
+
+def test_a_manifest_of_a_newer_mlproj(
+    trained: list[str], cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = tmp_path / "remote"
+    cli("push", remote, "better")
+    path = remote / "runs" / f"{trained[1]}.json"
+    newer = json.dumps({"version": 2, "of-another-form": True})
+    path.write_text(newer)
+    elsewhere()
+    refused = cli("pull", remote)
+    assert (refused.status, "a newer mlproj wrote it" in refused.err) == (125, True), refused.err
+    assert ("Upgrade mlproj." in refused.err, "--force" in refused.err) == (True, False)
+    monkeypatch.setenv("MLPROJ_HOME", str(own_home))
+    refused = cli("push", remote, "better")
+    assert (refused.status, "a newer mlproj wrote it" in refused.err) == (125, True), refused.err
+    assert path.read_text() == newer
+    assert cli("push", "--force", remote, "better").status == 0
 
 
 @pytest.mark.parametrize(
@@ -383,6 +489,20 @@ def test_connections_that_break_off(
     assert (done.status, fetching.cut) == (0, 4), done.err
     assert cli("show", run_id[:12], "--json").json["id"] == run_id
     assert cli("store", "check").status == 0
+
+
+def test_a_killed_push_leaves_nothing_on_this_machine(
+    parts: Any, cli: Any, start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts(2, 50_000_000)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    process = start("push", tmp_path / "remote")
+    while not any(tmp_path.glob("remote/objects/*/.*.part")):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_killed_push_is_gone_on_with(
@@ -441,6 +561,26 @@ def test_a_killed_pull_is_gone_on_with(
     assert sorted(each.name for each in (home / "runs").iterdir()) == [run_id]
 
 
+@pytest.mark.parametrize("ending", ["finished", "killed"])
+def test_two_pull_at_once(parts: Any, cli: Any, start: Any, bucket: Any, elsewhere: Any, ending: str) -> None:
+    run_id = parts(200, 20_000)
+    cli("push", bucket.url)
+    home = elsewhere()
+    first = start("pull", bucket.url)
+    while not any(home.glob("runs/.new-*/objects")):
+        assert first.poll() is None, first.communicate()
+    first.send_signal(signal.SIGSTOP)
+    second = start("pull", bucket.url)
+    assert second.stderr.readline() == f"note: waiting for another mlproj that fetches run {run_id[:12]}\n"
+    first.send_signal(signal.SIGKILL if ending == "killed" else signal.SIGCONT)
+    said = second.communicate(timeout=60)
+    last = "1 run pulled, 0 as before\n" if ending == "killed" else "0 runs pulled, 1 as before\n"
+    assert (second.returncode, said[0].endswith(last)) == (0, True), said
+    assert first.wait(60) == (-signal.SIGKILL if ending == "killed" else 0)
+    assert [each.name for each in (home / "runs").iterdir()] == [run_id]
+    assert cli("verify", run_id).status == 0
+
+
 def test_a_killed_push_to_a_folder_leaves_no_half_object(
     parts: Any, cli: Any, start: Any, tmp_path: Path, elsewhere: Any
 ) -> None:
@@ -453,11 +593,12 @@ def test_a_killed_push_to_a_folder_leaves_no_half_object(
     process.communicate(timeout=30)
     assert not list(remote.glob("runs/*"))
     left = next(remote.glob("objects/*/.*.part"))
-    fresh = left.with_name(".of-another-push.part")
+    fresh, old = left.with_name(".of-another-machine.part"), left.with_name(".of-long-ago.part")
     fresh.write_text("on its way")
-    os.utime(left, (0, 0))
+    old.touch()
+    os.utime(old, (0, 0))
     assert cli("push", remote).status == 0
-    assert (left.exists(), fresh.exists()) == (False, True)
+    assert list(remote.glob("objects/*/.*.part")) == [fresh]
     elsewhere()
     assert cli("pull", remote).status == 0
 

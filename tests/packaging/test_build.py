@@ -19,7 +19,7 @@ from mlproj.environments.images.engine import Engine
 from mlproj.errors import PackagingError
 from mlproj.packaging.image import push
 from tests.conftest import mlproj
-from tests.docker_engine import PYTHON_IMAGE, Registry, remove_names
+from tests.docker_engine import PYTHON_IMAGE, Registry, Relay, remove_names
 from tests.environments import wheels
 from tests.environments.conda_world import own_channel, own_conda  # noqa: F401
 from tests.environments.wheels import write_wheel
@@ -69,6 +69,7 @@ def wine(packages: Path, tmp_path: Path, nonce: str) -> Path:
         "mlproj.yaml": MANIFEST.replace("NONCE", nonce),
         "train.py": TRAIN,
         ".env": "TOKEN=hush",
+        "deploy_key": "-----BEGIN RSA PRIVATE KEY-----\nhush\n",
         "notes.md": "no",
     }.items():
         (folder / name).write_text(content)
@@ -324,6 +325,28 @@ def test_a_killed_build_leaves_no_image_and_the_next_one_without_a_cache_has_the
     build(again, "-t", name, "--no-cache")
     assert not any((shared_cache / "scratch").iterdir())
     assert layers(engine, name) == layers(engine, tag)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_no_container(
+    engine: Engine, relay: Relay, wine: Path, tag: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def containers() -> set[str]:
+        return {each["Id"] for each in engine.client.containers(all=True, filters={"ancestor": PYTHON_IMAGE})}
+
+    before = containers()
+    relay.asked_for = b"/containers/create"
+    monkeypatch.setenv("DOCKER_HOST", relay.url)
+    argv = [sys.executable, "-m", "mlproj", "build", wine, "-t", tag, "--base", PYTHON_IMAGE]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    assert relay.was_asked.wait(60)
+    while containers() == before:
+        assert process.poll() is None
+    process.send_signal(number)
+    relay.answer()
+    said = process.communicate(timeout=30)[1]
+    assert (process.returncode, said.splitlines()[-1]) == (128 + number, "error: interrupted"), said
+    assert containers() == before
 
 
 @pytest.mark.parametrize(

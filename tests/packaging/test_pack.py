@@ -308,11 +308,42 @@ def test_what_looks_like_secrets_is_told_of(mlproj: Mlproj, wine: Path) -> None:
     for name in (*secrets, ".env.example", "id_rsa.pub", "src/secrets.py", "tokenizer.json"):
         (wine / name).parent.mkdir(exist_ok=True)
         (wine / name).write_text("")
+    (wine / "deploy_key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n")
+    secrets = (*secrets[:2], "deploy_key", *secrets[2:])
 
     packed = mlproj("pack", "-o", NAME, cwd=wine)
 
     assert packed.returncode == 0
     assert f"looks like secrets is in it: {', '.join(secrets)}\n" in packed.stderr
+
+
+def test_a_cache_that_cannot_be_written(mlproj: Mlproj, wine: Path, tmp_path: Path) -> None:
+    """Here the place of the cache is taken: read-only ones fail in the same way, at another call."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/cache").write_text("no folder")
+    home = {"MLPROJ_HOME": str(tmp_path / "home"), "MLPROJ_CACHE": ""}
+
+    packed = mlproj("pack", wine, "-o", tmp_path / NAME, env=home)
+    verified = mlproj("pack", "--verify", tmp_path / NAME, env=home)
+
+    assert packed.returncode == 0, packed.stderr
+    assert verified.returncode == 2
+    assert f"error: the cache cannot be used: {tmp_path / 'home/cache'}" in verified.stderr
+    assert "`MLPROJ_CACHE` may name another folder." in verified.stderr
+    for more in (("pack", wine, "--vendor", "-o", tmp_path / NAME), ("build", wine, "-t", "x:1")):
+        failed = mlproj(*more, env=home)
+        assert (failed.returncode, "the cache cannot be used" in failed.stderr) == (125, True), failed.stderr
+
+
+@pytest.mark.parametrize("name", ["pipe", NAME])
+def test_a_pipe_is_no_pack(mlproj: Mlproj, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+
+    for address in (tmp_path / name, (tmp_path / name).as_uri()):
+        refused = mlproj("pack", "--verify", address)
+
+        assert refused.returncode == 2, refused.stderr
+    assert mlproj("pack", "--verify", tmp_path).stderr.startswith(f"error: `{tmp_path}` is no pack\n")
 
 
 def test_a_pack_that_looks_like_a_bomb_is_told_of_and_taken_with_a_higher_limit(

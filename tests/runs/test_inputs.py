@@ -101,6 +101,16 @@ def test_a_link_to_data_elsewhere_is_followed(tmp_path: Path) -> None:
     assert [each.sha256 for each in hashed.inputs] == [hashlib.sha256(b"data").hexdigest()] * 2
 
 
+@pytest.mark.parametrize("target", ["/", "..", "../.."])
+def test_a_link_to_a_folder_that_it_is_in_is_told_and_not_followed(tmp_path: Path, target: str) -> None:
+    settled(tmp_path / "project" / "data" / "data.csv", b"data")
+    settled(tmp_path / "project" / "other.csv", b"other")
+    (tmp_path / "project" / "data" / "all").symlink_to(target)
+    hashed = hash_inputs(["data"], tmp_path / "project", tmp_path / "cache")
+    assert [each.files for each in hashed.inputs] == [1]
+    assert hashed.notes == ["input data/all leads in a circle and was not followed"]
+
+
 @pytest.mark.parametrize("break_it", [lambda cache: cache.write_text("in the way"), lambda cache: cache.mkdir()])
 def test_a_cache_that_cannot_be_used_costs_time_only(tmp_path: Path, break_it) -> None:
     cache = tmp_path / "cache"

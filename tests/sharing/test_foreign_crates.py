@@ -189,6 +189,31 @@ def test_a_careless_crate_is_taken_as_far_as_it_goes(store: Store, crate: Write,
     assert load(store, run.id) == run
 
 
+def test_what_a_crate_does_not_tell_is_not_made_up(store: Store, crate: Write) -> None:
+    action = {"@id": "#run", "@type": "CreateAction", "name": "bare", "result": ref("#score")}
+    score = {"@id": "#score", "@type": "PropertyValue", "name": "score", "value": "0.5"}
+    run = imported(store, crate(action, score))
+    assert (run.started_at, run.ended_at, run.duration_s, run.status, run.exit_status) == (
+        "",
+        None,
+        None,
+        "finished",
+        None,
+    )
+    (notice,) = run.notices
+    assert "; when it ran is not told in full; how it ended is not told; it cannot be reproduced here" in notice
+    assert [point.value for point in metric_history(store, run.id, "score")] == [0.5]
+
+
+@pytest.mark.parametrize("name", ["/data/out.csv", "//server/out.csv", "file:///data/out.csv"])
+def test_a_file_of_the_machine_that_it_ran_on(store: Store, crate: Write, name: str) -> None:
+    run = imported(
+        store, crate({**PROCESS[0], "result": ref(name)}, *PROCESS[1:], {"@id": name, "@type": "File"}, files=PICTURES)
+    )
+    assert run.outputs == []
+    assert run.notices[-1] == f"not in the crate: 1 file that it names ({name})"
+
+
 def test_files_that_are_not_what_the_crate_says(store: Store, crate: Write) -> None:
     wrong = {**PROCESS[4], "sha256": "0" * 64}
     with pytest.raises(UsageError, match="`pics/sepia_fence.jpg` is damaged"):

@@ -169,6 +169,10 @@ def test_what_git_would_take_orders_from_is_left_out(store: Store, crate: Path, 
         ({"id": "../outside"}, "no record"),
         ({"id": "0193"}, "no record: its id"),
         ({"parent": "../outside"}, "no record: its id, or its parent's"),
+        ({"parent": RUN_ID}, "the run is its own parent"),
+        ({"duration_s": -1}, "duration_s is no length of time: -1"),
+        ({"duration_s": float("inf")}, "duration_s is no length of time: inf"),
+        ({"duration_s": "nan"}, "duration_s is no length of time: nan"),
         ({"status": "running"}, "its run has not ended"),
         ({"status": "splendid"}, "damaged"),
         ({"id": "f" * 32}, "the time in its id is none"),
@@ -198,6 +202,28 @@ def test_records_that_would_do_harm(store: Store, crate: Path, values: dict[str,
         files["ro-crate-metadata.json"] = was.replace(f"#run-{RUN_ID}", f"#run-{values.get('id', RUN_ID)}").encode()
 
     assert said in refused(store, changed(crate, change))
+
+
+def test_a_record_of_a_newer_mlproj_is_told(store: Store, crate: Path) -> None:
+    (arrived,) = import_crate(store, changed(crate, record_with(schema_version=99, novelty="kept")))
+    (notice,) = arrived.notices
+    assert notice.startswith("a newer mlproj recorded it (its form is 99, and this mlproj knows those up to 1)")
+    assert json.loads((store.folder / "runs" / RUN_ID / "run.json").read_text())["novelty"] == "kept"
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_folder_that_holds_the_store(store: Store, place: str) -> None:
+    (store.folder / place / "ro-crate-metadata.json").write_text("{}")
+    assert "it holds the store that runs are imported into" in refused(store, store.folder / place)
+    with pytest.raises(UsageError, match="holds the store"):
+        import_crate(store, store.folder / "runs")
+
+
+def test_a_folder_that_is_no_crate_is_not_read(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "a\\b").touch()  # which no crate may have
+    assert "it is no RO-Crate: it has no ro-crate-metadata.json" in refused(store, folder)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproj.environments.images.addresses import Address, named_address, refuse_nonsense, usual_addresses
+from mlproj.environments.images.probes import probe_container
 from mlproj.errors import EnvironmentBuildError
 from mlproj.files import sha256_of_text, write_atomically
 from mlproj.text import one_line
@@ -308,15 +309,14 @@ def _sees(engine: Engine, image: str, scratch: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="mlproj-shared-", dir=scratch) as folder:
         host = engine.client.create_host_config(mounts=[Mount("/shared", folder, type="bind", read_only=True)])
         try:
-            with engine_errors_but_refusals(engine.address):
-                container = engine.client.create_container(
-                    image, ["true"], host_config=host, labels={"mlproj.probe": str(os.getpid())}
-                )
+            labels = {"mlproj.probe": str(os.getpid())}
+            with (
+                engine_errors_but_refusals(engine.address),
+                probe_container(engine.client, image, ["true"], host_config=host, labels=labels),
+            ):
+                return True
         except APIError:
             return False
-        with engine_errors(engine.address):
-            engine.client.remove_container(container, force=True)
-    return True
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from mlproj.environments.environment import Report, Volume
 from mlproj.environments.images.engine import Engine, engine_errors_but_refusals, explanation
+from mlproj.environments.images.probes import probe_container
 from mlproj.errors import EnvironmentBuildError
 from mlproj.text import one_line
 
@@ -53,12 +54,8 @@ def give_volume(engine: Engine, image: str, volume: Volume, owner: str, report: 
     try:
         with engine_errors_but_refusals(engine.address):
             # Never started: the image may have no program that changes owners.
-            container = client.create_container(
-                image, ["true"], host_config=host, labels={"mlproj.probe": str(os.getpid())}
-            )
-            try:
+            labels = {"mlproj.probe": str(os.getpid())}
+            with probe_container(client, image, ["true"], host_config=host, labels=labels) as container:
                 client.put_archive(container, "/", stream.getvalue())
-            finally:
-                client.remove_container(container, force=True)
     except APIError as error:
         report(f"the new volume {one_line(volume.source)} is root's, not yours: {one_line(explanation(error))}")

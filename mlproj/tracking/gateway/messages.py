@@ -54,7 +54,7 @@ def run_info(seen: View, experiment: str) -> dict[str, Any]:
         "experiment_id": experiment,
         "user_id": record.user or "",
         "status": seen.said or STATUSES[record.status],
-        "start_time": round(seconds_of(record.started_at) * 1000),
+        "start_time": round(seconds_of(record.started_at) * 1000) if record.started_at else 0,
         "artifact_uri": f"mlflow-artifacts:/{experiment}/{record.id}/artifacts",
         "lifecycle_stage": "active" if record.deleted_at is None else "deleted",
     }

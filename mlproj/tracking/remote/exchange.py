@@ -116,7 +116,7 @@ def _made(server: Server, store: Store, record: RunRecord, counterpart: Counterp
     with asked(server.uri):
         made: Any = server.client.create_run(
             counterpart.experiment_id,
-            start_time=round(seconds_of(record.started_at) * 1000),
+            start_time=round(seconds_of(record.started_at) * 1000) if record.started_at else 0,
             tags=tags,
             run_name=tags[NAME_TAG],
         )
