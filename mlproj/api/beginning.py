@@ -13,12 +13,16 @@ from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.execution.masking import forms_of
 from mlproj.files import write_atomically
 from mlproj.locations import store_folder
+from mlproj.private_keys import begins_private_key
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun, begin, new_run_id
+from mlproj.secret_names import looks_secret
 from mlproj.sources.digest import SourceFile, write_source_files
 from mlproj.sources.git.working_tree import CommitFacts, commit_facts
 from mlproj.text import one_line
+
+_BEGINNING = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ def begin_run(
         source = replace(record.source, patch=None, kept=False, notes=[*record.source.notes, notice])
         record, kept = replace(record, source=source), KeptSource()
         listener.notice(notice)
+    elif note := _looks_secret(kept.files):
+        # Recorded alone: told at every run, nobody would read it.
+        source = replace(record.source, kept=False, notes=[*record.source.notes, note])
+        record, kept = replace(record, source=source), replace(kept, files=())
     return begin(store, record), record, kept
 
 
@@ -55,6 +63,15 @@ def _holds_secret(kept: KeptSource, secrets: Sequence[str]) -> str | None:
     for name, _, content in kept.files:
         if any(form in content for form in forms):
             return f"the project's files are not kept with the run: {one_line(name)} holds the value of a secret"
+    return None
+
+
+def _looks_secret(files: Sequence[SourceFile]) -> str | None:
+    """Why a folder's files are not to be kept, where one of them is called as files with secrets are, or is a key."""
+    for name, _, content in files:
+        if looks_secret(name) or begins_private_key(content[:_BEGINNING], name):
+            ways = "unless .mlprojignore names it, they are not kept with the run"
+            return f"{one_line(name)} is among the project's files, as files with secrets are called: {ways}"
     return None
 
 

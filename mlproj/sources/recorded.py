@@ -150,8 +150,8 @@ def _folder(source: RecordedSource, fetching: Fetching) -> Snapshot | None:
         raise SourceError(f"the folder {one_line(source.path)} is not there")
     if read_folder(source.path, source.outputs).digest != source.digest:
         raise SourceError(
-            f"the folder {one_line(source.path)} has changed since, and was too large to be kept with the run (what "
-            "runs write is left out where `outputs` or a .gitignore names it; a git repository keeps what was)"
+            f"the folder {one_line(source.path)} has changed since (a small one without secrets is kept with its runs; "
+            "what they write is left out where `outputs` or a .gitignore names it; a git repository keeps what was)"
         )
 
     def fill(folder: Path) -> None:

@@ -226,6 +226,18 @@ def test_a_folder_that_holds_a_secret_is_not_kept(mlproj: Any, project: Any, mon
     assert not (Path(os.environ["MLPROJ_HOME"]) / "runs" / recorded["id"] / "source").exists()
 
 
+def test_a_folder_with_a_file_that_is_called_as_secrets_are_is_not_kept(mlproj: Any, project: Any) -> None:
+    folder = project(manifest(), {"train.py": TRAIN, ".env": "TOKEN=hush"})
+    recorded = ran(mlproj, folder)
+    assert not recorded["source"]["kept"]
+    assert ".env is among the project's files" in recorded["source"]["notes"][-1]
+    (folder / ".mlprojignore").write_text(".env\n")
+    recorded = ran(mlproj, folder)
+    assert recorded["source"]["kept"]
+    kept = Path(os.environ["MLPROJ_HOME"]) / "runs" / recorded["id"] / "source"
+    assert not (kept / ".env").exists()
+
+
 def test_a_larger_folder_in_no_repository_is_taken_while_it_is_the_same(mlproj: Any, project: Any) -> None:
     folder = project(manifest(), {"train.py": TRAIN})
     (folder / "weights.bin").write_bytes(bytes(MOST_KEPT_BYTES))
