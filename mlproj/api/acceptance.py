@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ def prepare_acceptance(
     for text in assertions:
         check_assertion(text)
     slacks = dict(map(parse_slack, tolerances))
+    if len(slacks) < len(tolerances):
+        raise UsageError("--tolerance is given twice for one metric")
     if slacks and baseline is None:
         raise UsageError("--tolerance is for --baseline, which is not given")
     for path in reports:
@@ -69,14 +71,14 @@ def prepare_acceptance(
     return Acceptance(assertions, baseline, None, slacks, reports, junit)
 
 
-def with_baseline(store: Store, acceptance: Acceptance, project: str) -> Acceptance:
-    """What is asked of a run of ``project`` with its baseline found, before there is the new run.
+def with_baseline(store: Store, acceptance: Acceptance, project: str, entry_point: str) -> Acceptance:
+    """What is asked of a run of a project's entry point with its baseline found, before there is the new run.
 
     Raises ``UsageError`` for one that cannot be found, or that no run could be held against.
     """
     if acceptance.named is None:
         return acceptance
-    found = load_baseline(store, acceptance.named, project)
+    found = load_baseline(store, acceptance.named, (project, entry_point))
     if not any(math.isfinite(value) for value in found.metrics.values()):
         raise UsageError(f"the baseline {one_line(found.label)} has no metric that a run could be held against")
     if unknown := [name for name in acceptance.slacks if name not in found.metrics]:
@@ -85,27 +87,29 @@ def with_baseline(store: Store, acceptance: Acceptance, project: str) -> Accepta
     return replace(acceptance, baseline=found)
 
 
-def load_baseline(store: Store, text: str, project: str) -> Baseline:
+def load_baseline(store: Store, text: str, of: tuple[str, str]) -> Baseline:
     """The baseline that ``text`` names: a stored run, a run on a remote (``lab@best:rmse``), or a file.
 
-    ``@best:``, ``@last`` and their kin mean finished runs of ``project``. A file holds a run's record, a crate, or
-    metrics as JSON. Raises ``UsageError`` when there is none.
+    ``@best:``, ``@last`` and their kin mean finished runs ``of`` a project and entry point. A file holds a run's
+    record, a crate, or metrics as JSON. Raises ``UsageError`` when there is none.
     """
     path = Path(text)
     if path.suffix.lower() in (".json", ".zip") or path.is_file():
-        return Baseline(text, _metrics_in(path))
+        found = dict(_flat(_metrics_in(path), ""))
+        numbers = {name: number for name, value in found.items() if (number := _number(value)) is not None}
+        return Baseline(text, numbers, frozenset(found.keys() - numbers.keys()))
     remote, at, which = text.partition("@")
-    record = _on_remote(store, remote, which, project) if at and remote else find_to_compare(store, text, project)
+    record = _on_remote(store, remote, which, of) if at and remote else find_to_compare(store, text, *of)
     label = f"run {record.id[:12]} of {record.project}: {record.entry_point}, {record.started_at[:10]}"
     return Baseline(label, record.metrics)
 
 
-def _on_remote(store: Store, name: str, which: str, project: str) -> RunRecord:
+def _on_remote(store: Store, name: str, which: str, of: tuple[str, str]) -> RunRecord:
     from mlproj.api.sharing import runs_on
     from mlproj.sharing.remotes import remote_named
 
     runs = [run.manifest.record for run in runs_on(remote_named(store.folder, name)) if run.manifest is not None]
-    finished = [record for record in runs if record.status == "finished" and record.project == project]
+    finished = [each for each in runs if each.status == "finished" and (each.project, each.entry_point) == of]
     how, colon, metric = which.partition(":")
     if colon and how in ("best", "min", "max"):
         end = better_end(metric) if how == "best" else how
@@ -117,14 +121,14 @@ def _on_remote(store: Store, name: str, which: str, project: str) -> RunRecord:
         return known[0]
     sought = f"run `{one_line(which)}`"
     if colon or which == "last":
-        sought = f"finished {sought} of the project {one_line(project)}"
+        sought = f"finished {sought} of {one_line(of[0])}: {one_line(of[1])}"
     raise UsageError(
         f"there is no {sought} on the remote {one_line(name)}",
         hint=f"`{one_line(name)}@last`, `@best:METRIC`, or the beginning of an id: `mlproj runs --remote` lists them.",
     )
 
 
-def _metrics_in(path: Path) -> dict[str, float]:
+def _metrics_in(path: Path) -> dict[str, Any]:
     shown = one_line(path)
     try:
         if path.stat().st_size > _LARGEST_BASELINE:
@@ -144,13 +148,23 @@ def _metrics_in(path: Path) -> dict[str, float]:
             f"the baseline {shown} holds no metrics",
             hint='It is a run as `mlproj show --json` prints it, or `{"rmse": 57.6}`.',
         )
-    found = {}
-    for name, value in metrics.items():
-        try:
-            found[str(name)] = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            continue
-    return found
+    return metrics
+
+
+def _flat(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    """The values of a metrics file as a run's output of the kind ``metrics`` has them: nested names joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def judge_acceptance(store: Store, record: RunRecord, acceptance: Acceptance) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from mlproj.environments.environment import Environment
 from mlproj.files import sha256_of_file
 from mlproj.locations import cache_folder
 from mlproj.runs.inputs import digest_of_input
-from mlproj.runs.record import OF_CALLER, RunRecord
+from mlproj.runs.record import OF_CALLER, STANDARD_INPUT, RunRecord
 from mlproj.text import one_line
 
+# What stands in the names of outputs that the entry point writes too: they are others when it has run.
+BEFORE = " before"
 _EPOCH = "SOURCE_DATE_EPOCH"
 _IMPORTS = "PYTHONPATH"
 _LISTED = 3
@@ -34,8 +37,10 @@ def decisive(resolved: Resolved, environment: Environment, caller: Mapping[str, 
     if environment.kind == "system":
         found["PATH"] = caller.get("PATH", "")
         found |= dict(_programs(resolved, caller))
-    if value := _imports_of_caller(resolved, caller):
+    if value := _imports(resolved, caller):
         found[_IMPORTS] = value
+    if _has_data(0):
+        found[STANDARD_INPUT] = "not recorded"
     if taken := _taken_from_caller(resolved):
         # Their values may be anybody's secrets: it is recorded which they are, and not what.
         found[OF_CALLER] = ", ".join(taken)
@@ -58,7 +63,8 @@ def with_decisive(record: RunRecord, found: Mapping[str, str]) -> RunRecord:
 def _programs(resolved: Resolved, caller: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The file that the command's first word stands for, told apart by size and time."""
     name = resolved.command.argv[0]
-    place = shutil.which(name, path=caller.get("PATH")) if "/" not in name else None
+    # A path within the project may be of a file that git ignores.
+    place = shutil.which(name if "/" not in name else resolved.loaded.folder / name, path=caller.get("PATH"))
     if place is not None:
         real = Path(os.path.realpath(place))
         status = real.stat()
@@ -71,20 +77,20 @@ def _outputs_of_others(resolved: Resolved) -> Iterator[tuple[str, str]]:
     One that declares ``inputs`` is taken at its word.
     """
     own = {each.path for each in resolved.entry_point.outputs.values()}
-    if resolved.entry_point.inputs:
-        return
+    known = set[str]()
     for name, entry_point in resolved.loaded.manifest.entry_points.items():
-        for output in entry_point.outputs.values():
-            if output.path in own:
+        for output in entry_point.outputs.values() if entry_point != resolved.entry_point else ():
+            # What both write one may have from the other, whatever it declares.
+            if output.path in known or (resolved.entry_point.inputs and output.path not in own):
                 continue
-            own.add(output.path)
+            known.add(output.path)
             digest = digest_of_input(output.path, resolved.loaded.folder, cache_folder())
             if digest is not None:
-                yield f"{output.path}, an output of {name}", digest
+                yield f"{output.path}{BEFORE if output.path in own else ''}, an output of {name}", digest
 
 
-def _imports_of_caller(resolved: Resolved, caller: Mapping[str, str]) -> str:
-    return "" if _IMPORTS in resolved.entry_point.environment_variables else caller.get(_IMPORTS, "")
+def _imports(resolved: Resolved, caller: Mapping[str, str]) -> str:
+    return resolved.entry_point.environment_variables.get(_IMPORTS, caller.get(_IMPORTS, ""))
 
 
 def undecided(resolved: Resolved, environment: Environment, caller: Mapping[str, str]) -> Iterator[str]:
@@ -96,16 +102,20 @@ def undecided(resolved: Resolved, environment: Environment, caller: Mapping[str,
         yield f"links in the project lead outside of it: {_some(links)} (`inputs` would have a digest)"
     if snapshot.kind == "git" and snapshot.tree is None:
         from mlproj.sources.git.here import GitRefusal
-        from mlproj.sources.git.working_tree import unwatched_files
+        from mlproj.sources.git.working_tree import changed_submodules, unwatched_files
 
         try:
-            unwatched = unwatched_files(snapshot.folder)
+            unwatched, inner = unwatched_files(snapshot.folder), changed_submodules(snapshot.folder)
         except GitRefusal:
-            unwatched = []
+            unwatched, inner = [], []
+        if inner:
+            yield f"repositories within it have changes of which no digest is kept: {_some(inner)}"
         if unwatched:
             yield f"git is told (`git update-index`) to look away from changes: {_some(unwatched)}"
-    imports = _imports_of_caller(resolved, caller).split(os.pathsep)
-    if outside := [each for each in imports if each and not _is_inside(Path(each), resolved)]:
+    if _has_data(0):
+        yield "there is something on its standard input, which no record holds"
+    imports = _imports(resolved, caller).split(os.pathsep)
+    if outside := [each for each in imports if each and not _is_inside(resolved.loaded.folder / each, resolved)]:
         yield f"${_IMPORTS} leads outside of the project: {_some(outside)}"
     yield from _undecided_of_environment(resolved, environment)
 
@@ -136,8 +146,11 @@ def _links_outside(resolved: Resolved) -> Iterator[str]:
 
     declared = [each.path for each in resolved.entry_point.outputs.values()]
     for name, entry in source_files(resolved.loaded.folder, [*declared, *resolved.entry_point.inputs]):
-        if entry.is_symlink() and not _is_inside(Path(entry.path), resolved):
-            yield name
+        if entry.is_symlink():
+            # Also what is beside the project in its repository may be ignored, or new.
+            place = Path(os.path.realpath(entry.path))
+            if not place.is_relative_to(os.path.realpath(resolved.loaded.folder)):
+                yield name
 
 
 def _is_inside(path: Path, resolved: Resolved) -> bool:
@@ -147,6 +160,23 @@ def _is_inside(path: Path, resolved: Resolved) -> bool:
         top = top.parent
     place = os.path.realpath(path)
     return path.is_absolute() and Path(place).is_relative_to(os.path.realpath(top))
+
+
+def _has_data(descriptor: int) -> bool:
+    """Whether a file is at a descriptor, or bytes wait in a pipe there. A terminal is somebody who may type."""
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size > os.lseek(descriptor, 0, os.SEEK_CUR)
+        if not stat.S_ISFIFO(status.st_mode):
+            return False
+        import fcntl
+        import termios
+
+        waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    except OSError:
+        return False
+    return any(waiting)
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:

@@ -26,6 +26,20 @@ def declared_files(record: RunRecord) -> list[FileRecord]:
     return [file for output in record.outputs if output.name for file in output.files]
 
 
+def written_files(record: RunRecord) -> list[FileRecord]:
+    """Those of the declared files that the run wrote itself: others in their places were there before it."""
+    return [
+        file for output in record.outputs if output.name for file in output.files if file.path not in output.unwritten
+    ]
+
+
+def another_below(record: RunRecord, project: Path) -> str | None:
+    """A file that the run found in the place of an output, and left, and that is another one now."""
+    found = {file.path: file.sha256 for file in declared_files(record)}
+    names = [name for output in record.outputs for name in output.unwritten]
+    return next((name for name in names if not _is_there(project / name, found.get(name, ""))), None)
+
+
 def put_back(store: Store, record: RunRecord, resolved: Resolved) -> str:
     """Copy the declared outputs into the project. What is there already as it should be stays.
 
@@ -33,7 +47,7 @@ def put_back(store: Store, record: RunRecord, resolved: Resolved) -> str:
     """
     folder, project = files_of(store, record.id).artifacts, resolved.loaded.folder
     top = Path(os.path.realpath(project))
-    wanted = [each for each in declared_files(record) if not _is_there(project / each.path, each.sha256)]
+    wanted = [each for each in written_files(record) if not _is_there(project / each.path, each.sha256)]
     for file in wanted:
         if not Path(os.path.realpath((project / file.path).parent)).is_relative_to(top):
             raise MlprojError(f"the output {one_line(file.path)} would be put outside of the project")
@@ -61,11 +75,13 @@ def _scratch_in(project: Path) -> Iterator[Path]:
             if not isinstance(error, FileNotFoundError) or attempt + 1 == _ATTEMPTS:
                 told = one_line(error.strerror or error)
                 raise MlprojError(f"outputs cannot be put back into {one_line(project)}: {told}") from None
-    with held:
-        yield scratch
-    for left in (own / "scratch", own):
-        with suppress(OSError):
-            left.rmdir()
+    try:
+        with held:
+            yield scratch
+    finally:
+        for left in (own / "scratch", own):
+            with suppress(OSError):
+                left.rmdir()
 
 
 def _is_there(target: Path, sha256: str) -> bool:

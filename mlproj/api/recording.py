@@ -46,7 +46,7 @@ def first_record(
     record = RunRecord(
         id=run_id,
         name=request.name,
-        project=resolved.project_name,
+        project=(request.again.project if request.again is not None else "") or resolved.project_name,
         experiment=request.experiment or resolved.loaded.manifest.tracking.experiment or DEFAULT_EXPERIMENT,
         entry_point=resolved.entry_point_name,
         parameters=resolved.config.recorded,

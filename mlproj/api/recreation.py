@@ -195,7 +195,7 @@ def _in_tree(record: RunRecord, files: RunFiles, origin: Origin, snapshot: Snaps
         keep_tree=options.keep_tree,
         store=files.folder.parent.parent,
         hermetic=asked.hermetic if options.hermetic is None else options.hermetic,
-        again=Again(record.id, snapshot, record.environment.python, _variables(record), of_the_caller),
+        again=Again(record.id, snapshot, record.environment.python, _variables(record), of_the_caller, record.project),
     )
     problems = [
         *lock_problems(record, files, loaded, entry_point, request),

@@ -21,7 +21,7 @@ class Again:
     """A recorded run that is to be had again: ``snapshot`` is its source, in a tree of its own.
 
     ``python`` is the version of its interpreter; ``variables`` are the deciding ones (``api.variables``), all that its
-    command had; ``None`` where that is not known. ``trusted`` says that it was the caller's own project, whose
+    command had; ``None`` where that is not known. ``project`` is its name, which may be that of a folder. ``trusted`` says that it was the caller's own project, whose
     container may have what it asks for.
     """
 
@@ -30,6 +30,7 @@ class Again:
     python: str | None = None
     variables: Mapping[str, str] | None = None
     trusted: bool = False
+    project: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class Listener:
     """Who is told of a run's way.
 
     Of progress with the environment and the source, notices, what starts, bytes fetched, what a server is sent; and of
-    the project's name and the run's secrets before it is begun, which an error raised there keeps from beginning; and
-    of the id of the run that stands for it.
+    the project's name, the entry point's and the run's secrets before it is begun, which an error raised there keeps
+    from beginning; and of the id of the run that stands for it.
     """
 
     progress: Callable[[str], None] = _nothing
@@ -106,5 +107,5 @@ class Listener:
     fetched: Callable[[str, int, int | None], None] = lambda *_: None
     sourcing: Callable[[str], None] = _nothing
     sending: Callable[[str], None] = _nothing
-    project: Callable[[str, Sequence[str]], None] = lambda *_: None
+    project: Callable[[str, str, Sequence[str]], None] = lambda *_: None
     reused: Callable[[str], None] = _nothing

@@ -13,7 +13,7 @@ from mlproj.api import recording
 from mlproj.api.decisive import decisive, undecided, with_decisive
 from mlproj.api.hermetic import Seal, hermetic_variables
 from mlproj.api.inputs import inputs_of, without_digest
-from mlproj.api.put_back import declared_files, put_back
+from mlproj.api.put_back import another_below, declared_files, put_back
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved
 from mlproj.api.stores import open_settled_store
@@ -62,13 +62,19 @@ def find_reusable(request: RunRequest, resolved: Resolved, facts: CommitFacts, l
         if (damaged := _damaged(store, record)) is not None:
             listener.notice(f"run {record.id[:12]} is not reused: its output {one_line(damaged)} is not whole")
             continue
+        if (other := another_below(record, resolved.loaded.folder)) is not None:
+            listener.notice(f"run {record.id[:12]} is not reused: it found another {one_line(other)}")
+            continue
         if others := put_back(store, record, resolved):
             listener.notice(f"left as they are, though run {record.id[:12]} has none of them: {others}")
         return Reuse(record)
     newest = newest_finished(store, draft.project, draft.entry_point)
     if newest is None:
         return Reuse(None, "there is no finished run of it yet")
-    found = causes(load(store, newest), draft)
+    record = load(store, newest)
+    found = causes(record, draft)
+    if not found and record.result_key is None:
+        return Reuse(None, f"run {newest[:12]} stands for no other: something changed while it ran, or is not recorded")
     told = f": {found[0]}" + (f", and {len(found) - 1} more" if len(found) > 1 else "") if found else ""
     return Reuse(None, f"run {newest[:12]} is of another source, environment or values{told}")
 

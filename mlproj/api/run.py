@@ -14,7 +14,7 @@ from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.beginning import KeptSource, begin_run, facts_of, keep_source, reused
-from mlproj.api.decisive import decisive, with_decisive
+from mlproj.api.decisive import BEFORE, decisive, with_decisive
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.inputs import inputs_of
 from mlproj.api.interruption import Interrupted, interruptible
@@ -50,7 +50,7 @@ from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import Signature
 from mlproj.runs.intake import Intake, open_intake
-from mlproj.runs.record import RunRecord
+from mlproj.runs.record import STANDARD_INPUT, RunRecord
 from mlproj.runs.result_key import result_key
 from mlproj.runs.store import LiveRun, finish, load, save
 from mlproj.runs.totals import with_totals
@@ -89,7 +89,7 @@ def execute(request: RunRequest, listener: Listener, standby: Standby) -> RunRec
             try:
                 for notice in (*resolved.notices, *notices_of(request, resolved)):
                     listener.notice(notice)
-                listener.project(resolved.project_name, resolved.secrets)
+                listener.project(resolved.project_name, resolved.entry_point_name, resolved.secrets)
                 facts = facts_of(resolved)
                 if request.reuse and (found := reused(request, resolved, facts, listener)) is not None:
                     stand_down(standby)
@@ -134,6 +134,7 @@ class _Walk:
         self.sampling: Sampling | None = None
         self.before: dict[str, Signature] = {}
         self.seal: Seal | None = None
+        self.environment: Environment | None = None
 
     def to_the_end(self, standby: Standby, kept: KeptSource) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
@@ -142,7 +143,7 @@ class _Walk:
         try:
             keep_source(kept, self.live.files)
             self.tracking = begin_tracking(self.uri, self.request, self.resolved, self.live, self.record, self.listener)
-            environment = self._environment()
+            environment = self.environment = self._environment()
             self._note_inputs()
             self._seal(environment)
             self.before = outputs_before(self.resolved, self.live)
@@ -375,12 +376,23 @@ class _Walk:
     def _look_again(self) -> None:
         """A run of which anything changed meanwhile is of neither what was nor what is: it stands for no other."""
         meanwhile = look_again(self.request, self.resolved, self.record.inputs)
-        if meanwhile.same:
+        if meanwhile.same and self._is_decided_alike():
             return
         source = replace(self.record.source, changed=list(meanwhile.changed))
         self.record = replace(self.record, source=source, result_key=None)
         if meanwhile.changed and self.request.reuse:
             self.listener.notice(f"changed while it ran: {', '.join(map(one_line, meanwhile.changed[:3]))}")
+
+    def _is_decided_alike(self) -> bool:
+        """Whether what else decides is still the same, but for what the run has written itself."""
+        first = self.record
+        assert self.environment is not None
+        with contextlib.suppress(OSError):
+            self._note_decisive(self.environment)
+        now, self.record = self.record, first
+        before, after = (each.request.decided_by if each.request else {} for each in (first, now))
+        names = {name for name in (*before, *after) if BEFORE not in name and name != STANDARD_INPUT}
+        return all(before.get(name) == after.get(name) for name in names)
 
     def _close(self, outcome: Outcome) -> RunRecord:
         """Write the final record and let go of the run."""

@@ -67,8 +67,8 @@ def take_acceptance(options: dict[str, Any]) -> Any:
     return prepare_acceptance(*(wanted[name] for name in names))
 
 
-def meet_project(acceptance: Any, project: str, secrets: Sequence[str]) -> Any:
-    """What is asked of the run with the baseline that there is for its project, and what no report may hold.
+def meet_project(acceptance: Any, project: str, entry_point: str, secrets: Sequence[str]) -> Any:
+    """What is asked of the run with the baseline that there is for its entry point, and what no report may hold.
 
     Raises ``UsageError``.
     """
@@ -80,7 +80,7 @@ def meet_project(acceptance: Any, project: str, secrets: Sequence[str]) -> Any:
     from mlproj.api.acceptance import with_baseline
     from mlproj.cli.options import open_store
 
-    return with_baseline(open_store(), acceptance, project)
+    return with_baseline(open_store(), acceptance, project, entry_point)
 
 
 def reports_asked_for(options: dict[str, Any]) -> tuple[Path, ...]:

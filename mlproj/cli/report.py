@@ -37,7 +37,9 @@ def report(run: str, outputs: tuple[Path, ...], junit: Path | None, baseline: st
 
     store = open_store()
     record = find(store, run)
-    acceptance = with_baseline(store, prepare_acceptance((), baseline, (), outputs, junit), record.project)
+    acceptance = with_baseline(
+        store, prepare_acceptance((), baseline, (), outputs, junit), record.project, record.entry_point
+    )
     written = judge_acceptance(store, record, acceptance)
     write_reports(written, acceptance)
     if not outputs and junit is None:

@@ -275,9 +275,9 @@ def _run(ctx: click.Context, project: str, options: dict[str, Any]) -> int:
         raise
     display = RunDisplay(quiet=options["quiet"], verbose=options["verbose"])
 
-    def meet(name: str, secrets: Sequence[str]) -> None:
+    def meet(name: str, entry_point: str, secrets: Sequence[str]) -> None:
         nonlocal acceptance
-        acceptance = meet_project(acceptance, name, secrets)
+        acceptance = meet_project(acceptance, name, entry_point, secrets)
 
     stood_for: list[str] = []
     try:

@@ -94,7 +94,8 @@ def collect(
         kept = [each for each in copied if each is not None]
         _note_old(request, old, collected)
         size = sum(each.size for each in kept)
-        collected.outputs.append(OutputRecord(request.name, request.path, request.kind, size, kept))
+        unwritten = [each.path for each in old]
+        collected.outputs.append(OutputRecord(request.name, request.path, request.kind, size, kept, unwritten))
     own = [each for each in (_own(artifacts, path, collected) for path in logged) if each is not None]
     if own:
         collected.outputs.append(OutputRecord("", "", "artifact", sum(each.size for each in own), own))

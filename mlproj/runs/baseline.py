@@ -15,10 +15,14 @@ Direction = Literal["better", "worse", "same", "other", "new", "missing"]
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a run is held against: where its metrics are from, and the metrics."""
+    """What a run is held against: where its metrics are from, and the metrics.
+
+    ``unread`` are the names under which a file has something else than a number.
+    """
 
     label: str
     metrics: Mapping[str, float]
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,13 @@ class BaselineRow:
 
 
 def beside_baseline(metrics: Mapping[str, float], baseline: Baseline, slacks: Mapping[str, Slack]) -> list[BaselineRow]:
-    """Each metric of a run or its baseline, by name. A metric of the baseline that the run lacks does not pass."""
+    """Each metric of a run or its baseline, by name. What the run lacks, or the baseline has no number for, fails."""
     rows = []
     for name in sorted({*metrics, *baseline.metrics}):
         before, now = baseline.metrics.get(name), metrics.get(name)
-        if before is None:
+        if before is None and name in baseline.unread:
+            rows.append(BaselineRow(name, math.nan, now, "other", False))
+        elif before is None:
             rows.append(BaselineRow(name, None, now, "new", True))
         elif now is None:
             rows.append(BaselineRow(name, before, None, "missing", False))
@@ -82,7 +88,9 @@ def _compared(name: str, before: float, now: float, slack: Slack | None) -> Base
         return BaselineRow(name, before, now, "other", passed)
     worse_by = now - before if end == "min" else before - now
     better = worse_by < 0 or math.isnan(before)
-    return BaselineRow(name, before, now, "better" if better else "worse", better or worse_by <= allowed)
+    # 1.1 is 0.1 more than 1, though not for a computer.
+    within = worse_by <= allowed or math.isclose(worse_by, allowed, rel_tol=1e-9)
+    return BaselineRow(name, before, now, "better" if better else "worse", better or within)
 
 
 def parse_slack(text: str) -> tuple[str, Slack]:

@@ -39,7 +39,7 @@ _ABOUT_IT = frozenset(
     (
         "std", "stdev", "stddev", "var", "variance", "sem", "stderr", "drop", "gap", "reduction", "free", "delta",
         "diff", "difference", "change", "gain", "improvement", "increase", "decrease", "ratio", "rank", "threshold",
-        "weight", "scale", "count",
+        "weight", "scale", "count", "minus", "between", "fixed",
     )
 )  # fmt: skip
 
@@ -65,19 +65,19 @@ def find(store: Store, name: str, *, trashed: bool = False) -> RunRecord:
     raise RunNotFoundError(f"`{one_line(name)}` is the name of more than one run:\n{lines}{more}")
 
 
-def find_to_compare(store: Store, name: str, project: str) -> RunRecord:
-    """The run that a run of ``project`` is to be held against, by a name as ``find`` takes it.
+def find_to_compare(store: Store, name: str, project: str, entry_point: str) -> RunRecord:
+    """The run that a run of a project's entry point is to be held against, by a name as ``find`` takes it.
 
-    The ``@`` forms mean the finished runs of that project: one of another, or one that failed, is no measure for it.
+    The ``@`` forms mean the finished runs of that one: one of another, or one that failed, is no measure for it.
     Raises as ``find`` does.
     """
     if not name.startswith("@"):
         return find(store, name)
-    if ids := _marked(store, name, trashed=False, project=project):
+    if ids := _marked(store, name, trashed=False, of=(project, entry_point)):
         return load(store, ids[0])
     raise RunNotFoundError(
-        f"there is no finished run `{one_line(name)}` of the project {one_line(project)} in the store",
-        hint="A run of another project is named by its id; `mlproj runs` lists them.",
+        f"there is no finished run `{one_line(name)}` of {one_line(project)}: {one_line(entry_point)} in the store",
+        hint="A run of another project or entry point is named by its id; `mlproj runs` lists them.",
     )
 
 
@@ -102,10 +102,11 @@ def _named(store: Store, name: str, trashed: bool) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _marked(store: Store, name: str, trashed: bool, project: str | None = None) -> list[str]:
-    """The run that an ``@`` form means; with ``project`` among the finished runs of that one alone."""
+def _marked(store: Store, name: str, trashed: bool, of: tuple[str, str] | None = None) -> list[str]:
+    """The run that an ``@`` form means; with ``of`` among the finished runs of that project and entry point alone."""
     word, _, metric = name.partition(":")
-    among, values = ("", []) if project is None else (" AND status = 'finished' AND project = ?", [plain(project)])
+    among = "" if of is None else " AND status = 'finished' AND project = ? AND entry_point = ?"
+    values = [] if of is None else [plain(each) for each in of]
     if match := re.fullmatch("@last(?:~([0-9]{1,9}))?", name):
         own = f"parent IS NULL AND {_trash_condition(trashed)}"
         statement = f"SELECT id FROM runs WHERE {own} {among} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
@@ -149,7 +150,10 @@ def _end_by_words(words: list[str]) -> str | None:
         return "max"
     if lower == higher:
         return None
-    return "min" if lower != bool(_NEGATED.intersection(words)) else "max"
+    if _NEGATED.intersection(words):
+        # Of what is better high it may be the figure of the negative class (`f1_negative`), and of one thing it is not.
+        return "max" if lower else "min" if "likelihood" in words else None
+    return "min" if lower else "max"
 
 
 def _described(store: Store, run_id: str) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlproj.globs import glob_expression, is_glob
 from mlproj.text import one_line
 
-_MAGIC = re.compile(r"[*?\[]")
 _MOST_NOTES = 100
 # Links that lead to folders with links that lead to folders … can make a few folders look like billions.
 _MOST_LINKED_FOLDERS = 1000
@@ -47,12 +47,12 @@ def expand(pattern: str, folder: Path, within: Path | None, excluded: Sequence[P
     if boundary is not None and clean.split("/")[0] == "..":
         return Expansion([], False, [f"{one_line(pattern)} leads outside the project and was not read"])
     # A file may be named like a glob: what is there under the very name is meant.
-    if not _MAGIC.search(clean) or os.path.lexists(os.path.join(walk.folder, clean)):  # noqa: PTH118
+    if not is_glob(clean) or os.path.lexists(os.path.join(walk.folder, clean)):  # noqa: PTH118
         files = sorted(walk.files_at(clean, frozenset()), key=lambda each: each.path)
         there = os.path.exists(os.path.join(walk.folder, clean))  # noqa: PTH110, PTH118
         return Expansion(files, there and (bool(files) or not walk.notes), walk.told(lambda _: True))
     parts = clean.split("/")
-    fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+    fixed = next(index for index, part in enumerate(parts) if is_glob(part))
     start = "/".join(parts[:fixed]) or ("/" if clean.startswith("/") else ".")
     matches = re.compile(glob_expression(clean), re.DOTALL).fullmatch
     files = [each for each in walk.files_at(start, frozenset()) if matches(each.path)]
@@ -129,47 +129,3 @@ class _Walk:
 
 def _inside(real: str, folder: str) -> bool:
     return real == folder or real.startswith(folder.rstrip("/") + "/")
-
-
-def glob_expression(pattern: str) -> str:
-    """A glob as a regular expression on a path with forward slashes; ``**`` spans any number of folders."""
-    parts = ["(?:[^/]+/)*" if part == "**" else _part_expression(part) + "/" for part in pattern.split("/")]
-    if pattern.split("/")[-1] == "**":
-        return "".join(parts) + "[^/]+"
-    return "".join(parts)[:-1]
-
-
-def _part_expression(part: str) -> str:
-    expression, position = "", 0
-    while position < len(part):
-        character = part[position]
-        end = part.find("]", position + 2) if character == "[" else -1
-        if character == "*":
-            expression += "[^/]*" if not expression.endswith("[^/]*") else ""
-        elif character == "?":
-            expression += "[^/]"
-        elif end > 0:
-            members = part[position + 1 : end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
-            negated = members[0] == "!"
-            expression += f"[{'^/' if negated else ''}{_members(members[1:] if negated else members)}]"
-            position = end
-        else:
-            expression += re.escape(character)
-        position += 1
-    return expression
-
-
-def _members(members: str) -> str:
-    # Only ranges that go upwards are ranges to `re`; any other `-` is itself.
-    return (
-        re.sub(
-            "(.)-(.)",
-            lambda match: match[0] if match[1] <= match[2] else re.escape(match[0]),
-            members,
-            flags=re.DOTALL,
-        )
-        .replace("&&", "&\\&")
-        .replace("||", "|\\|")
-        .replace("~~", "~\\~")
-        .replace("--", "-\\-")
-    )

@@ -81,6 +81,8 @@ class CommandRecord:
 
 # The name in ``decided_by`` under which the variables are listed that a container has of its caller's.
 OF_CALLER = "variables of the caller"
+# The name under which it is said that the command was given something to read there.
+STANDARD_INPUT = "standard input"
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class OutputRecord:
     kind: str = _said("`artifact` or `metrics`", default="artifact")
     size: int = _said("Size in bytes, of all files together", default=0)
     files: list[FileRecord] = _said("The files kept", default_factory=list)
+    unwritten: list[str] = _said("Those that were there before, and that the run left unchanged", default_factory=list)
 
 
 @dataclass(frozen=True)

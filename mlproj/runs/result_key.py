@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from mlproj.runs.database import explained
-from mlproj.runs.record import RunRecord
+from mlproj.runs.record import STANDARD_INPUT, RunRecord
 from mlproj.runs.store import Store
 
 _VERSION = 2
@@ -20,6 +20,8 @@ def result_key(record: RunRecord) -> str | None:
     source, environment, asked = record.source, record.environment, record.request
     if asked is None or environment.key is None or source.left_out or asked.secrets or asked.masked:
         return None  # of a secret's value, which may decide as well, no record holds anything
+    if STANDARD_INPUT in asked.decided_by:
+        return None
     if source.kind == "git" and source.dirty and source.patch_sha256 is None:
         return None  # the patch was too large, or held a secret
     content = source.tree or source.commit or source.digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import re
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mlproj.globs import glob_expression, is_glob
 
 IGNORE_FILES = (".gitignore", ".mlprojignore")
 # What no project means as its source, so that a folder's identity does not change by running it.
@@ -115,16 +116,19 @@ def write_source_files(files: Iterable[SourceFile], folder: Path) -> None:
 
 def source_files(folder: Path, outputs: Sequence[str] = ()) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Every file of a folder that is neither ignored nor one of ``outputs``, with its relative name, in their order."""
-    return _files(str(folder), _matcher(outputs))
+    return _files(str(folder), _matcher(outputs, folder))
 
 
-def _matcher(outputs: Sequence[str]) -> Callable[[str], bool]:
+def _matcher(outputs: Sequence[str], folder: Path) -> Callable[[str], bool]:
     """Whether a name is one of the outputs (paths and globs), or in one that is a folder."""
     if not outputs:
         return lambda _: False
-    patterns = [fnmatch.translate(path.rstrip("/").removeprefix("./")) for path in outputs]
-    matcher = re.compile("|".join(patterns))
-    return lambda name: matcher.match(name) is not None
+    paths = [os.path.normpath(path) for path in outputs]
+    # A file may be named like a glob: what is there under the very name is meant.
+    literal = [not is_glob(path) or os.path.lexists(folder / path) for path in paths]
+    patterns = [re.escape(path) if is_name else glob_expression(path) for path, is_name in zip(paths, literal)]
+    matcher = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.DOTALL)
+    return lambda name: matcher.fullmatch(name) is not None
 
 
 def _files(top: str, is_output: Callable[[str], bool]) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -101,6 +101,15 @@ class TestBaseline:
         file.write_text(json.dumps(cli("show", "@last", "--json").json))
         assert cli("run", wine, "-q", "--baseline", file).status == 0
 
+    def test_names_of_a_file_are_joined_as_those_of_an_output_are(self, cli: Any, wine: Path, tmp_path: Path) -> None:
+        file = tmp_path / "baseline.json"
+        file.write_text('{"rmse": "about 50", "r2": 0.1}')
+        done = cli("run", wine, "-q", "--baseline", file)
+        assert done.status == 3
+        assert "baseline: rmse: nan → 57.6" in done.err
+        file.write_text('{"test": {"rmse": 1}}')
+        assert "baseline: test.rmse: the run has no such metric" in cli("run", wine, "-q", "--baseline", file).err
+
     @pytest.mark.parametrize(
         ("content", "told"),
         [(each, "has no metric that a run could be held against") for each in ("{}", '{"loss": null}', '{"loss": NaN}')]
@@ -166,7 +175,7 @@ class TestBaseline:
         (wine / "mlproj.yaml").write_text(MANIFEST.replace("wine", "beer"))
         done = cli("run", wine, "--baseline", "@best:rmse")
         assert done.status == 2
-        assert "there is no finished run `@best:rmse` of the project beer" in done.err
+        assert "there is no finished run `@best:rmse` of beer: train" in done.err
         assert len(cli("runs", "--json").json) == 1
 
     def test_says_of_which_change_nothing_judges(self, cli: Any, wine: Path, tmp_path: Path) -> None:

@@ -201,6 +201,7 @@ def test_a_small_folder_in_no_repository_is_kept_with_the_run(mlproj: Any, proje
     done = mlproj("reproduce", "@last", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "identical"
+    assert show(mlproj)["project"] == recorded["project"]
     shutil.rmtree(folder)
     assert mlproj("reproduce", recorded["id"]).returncode == 0
     assert mlproj("verify", recorded["id"]).returncode == 0

@@ -267,3 +267,108 @@ def test_a_container_of_the_project_alone_is_reused(mlproj: Any, look: Any, engi
     folder = look(MANIFEST.replace("{system: {}}", f"{{docker: {{image: '{PYTHON_IMAGE}', volumes: ['./in:/in']}}}}"))
     mlproj("run", folder)
     assert reused(mlproj, folder)[0]
+
+
+def test_what_was_below_an_output_already_is_neither_overlooked_nor_put_back(mlproj: Any, look: Any) -> None:
+    folder = look(
+        MANIFEST.replace("[python, look.py]", "[cp, config.json, out.json], outputs: {o: '*.json'}"),
+        ignored="out.json\n",
+        **{"config.json": "1"},
+    )
+    mlproj("run", folder)
+    assert reused(mlproj, folder)[0]
+    (folder / "config.json").write_text("2")
+    hit, told = reused(mlproj, folder)
+    assert not hit
+    assert "it found another config.json" in told
+    assert (folder / "config.json").read_text() == (folder / "out.json").read_text() == "2"
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_a_glob_of_an_output_does_not_reach_into_folders(mlproj: Any, look: Any, in_git: bool) -> None:
+    command = "[cp, data/train.csv, out.csv], outputs: {o: '*.csv'}"
+    folder = look(MANIFEST.replace("[python, look.py]", command), ignored="/out.csv\n", **{"data/train.csv": "1"})
+    if not in_git:
+        shutil.rmtree(folder / ".git")
+    mlproj("run", folder)
+    assert reused(mlproj, folder)[0]
+    (folder / "data" / "train.csv").write_text("2")
+    assert not reused(mlproj, folder)[0]
+
+
+def test_an_output_that_two_entry_points_write(mlproj: Any, look: Any) -> None:
+    manifest = """\
+environment: {system: {}}
+entry_points:
+  train: {command: [python, -c, "import sys; open('model', 'w').write(sys.argv[1])", "{a}"], parameters: {a: {type: str}}, outputs: {m: model}}
+  tune: {command: [python, -c, "open('model', 'a').write(' tuned')"], outputs: {m: model}}
+"""
+    folder = look(manifest, ignored="model\n")
+    mlproj("run", folder, "-e", "train", "-P", "a=1")
+    assert not reused(mlproj, folder, "-e", "tune")[0]
+    mlproj("run", folder, "-e", "train", "-P", "a=2")
+    assert not reused(mlproj, folder, "-e", "tune")[0]
+    assert (folder / "model").read_text() == "2 tuned"
+
+
+def test_what_is_on_standard_input(mlproj: Any, look: Any) -> None:
+    folder = look(MANIFEST.replace("[python, look.py]", "[sh, -c, 'cat > out'], outputs: {o: out}"), ignored="out\n")
+    words = [sys.executable, "-m", "mlproj", "run", str(folder), "--reuse"]
+    for content in ("1", "2"):
+        reader, writer = os.pipe()
+        os.write(writer, content.encode())
+        os.close(writer)
+        done = subprocess.run(words, stdin=reader, capture_output=True, text=True)
+        os.close(reader)
+        assert "something on its standard input" in done.stderr
+        assert (folder / "out").read_text() == content
+    assert json.loads(mlproj("show", "@last", "--json").stdout)["result_key"] is None
+
+
+def test_a_program_of_the_project_that_git_ignores(mlproj: Any, look: Any) -> None:
+    folder = look(MANIFEST.replace("[python, look.py]", "[bin/tool]"), ignored="bin/\n", **{"bin/tool": "#!/bin/sh\n"})
+    (folder / "bin" / "tool").chmod(0o755)
+    mlproj("run", folder)
+    assert reused(mlproj, folder)[0]
+    (folder / "bin" / "tool").write_text("#!/bin/sh\necho another\n")
+    hit, told = reused(mlproj, folder)
+    assert not hit
+    assert "program bin/tool: another one" in told
+
+
+def test_python_path_of_the_manifest_that_leads_outside(mlproj: Any, look: Any, tmp_path: Path) -> None:
+    folder = look(MANIFEST.replace("look.py]", f"look.py], environment_variables: {{PYTHONPATH: '{tmp_path}'}}"))
+    mlproj("run", folder)
+    assert "$PYTHONPATH leads outside" in reused(mlproj, folder)[1]
+
+
+def test_a_repository_within_it_without_being_a_submodule(mlproj: Any, look: Any) -> None:
+    folder = look()
+    inner = folder / "lib"
+    inner.mkdir()
+    (inner / "x").write_text("1")
+    git(inner, "init", "-q")
+    git(inner, "add", "-A")
+    git(inner, "commit", "-qm", "all")
+    git(folder, "add", "lib")
+    git(folder, "commit", "-qm", "lib")
+    mlproj("run", folder)
+    assert reused(mlproj, folder)[0]
+    (inner / "x").write_text("2")
+    assert "repositories within it have changes" in reused(mlproj, folder)[1]
+
+
+def test_a_change_of_the_same_size_in_the_moment_of_the_commit_is_in_the_patch(mlproj: Any, look: Any) -> None:
+    folder = look(
+        MANIFEST.replace("[python, look.py]", "[cp, cfg, out], outputs: {o: out}"), ignored="out\n", cfg="1\n"
+    )
+    git(folder, "commit", "-q", "--amend", "-m", "again")
+    (folder / "cfg").write_text("1\n")
+    git(folder, "add", "-A")
+    (folder / "cfg").write_text("2\n")
+    (folder / "new.txt").write_text("")
+    time.sleep(1.1)  # the copy that was made of git's index had this moment's time, so that nothing looked racy in it
+    mlproj("run", folder)
+    run = json.loads(mlproj("show", "@last", "--json").stdout)["id"]
+    assert "+2" in (Path(os.environ["MLPROJ_HOME"]) / "runs" / run / "source.patch").read_text()
+    assert mlproj("reproduce", "@last").returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gzip
 import hashlib
 import io
@@ -593,19 +592,6 @@ def test_a_pack_for_which_there_is_no_room_leaves_nothing(mlproj: Mlproj, wine: 
     assert packed.returncode == 125
     assert "the pack could not be written: File too large" in packed.stderr
     assert not list(tmp_path.glob("*.zst")) + list(tmp_path.glob(".*.part"))
-
-
-def test_a_cache_that_cannot_be_written_is_not_taken_for_the_pack(
-    wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlproj.api import packing
-
-    def read_only(cache: Path) -> None:  # root writes anywhere: a read-only file system cannot be had here
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(cache / "scratch"))
-
-    monkeypatch.setattr(packing, "scratch_folder", read_only)
-    with pytest.raises(packing.PackagingError, match="the cache .* could not be written: Read-only file system"):
-        packing.pack_project(packing.PackRequest(str(wine), output=tmp_path / NAME), packing.Listener())
 
 
 @pytest.mark.parametrize(("ended", "leaves"), [(signal.SIGKILL, 1), (signal.SIGTERM, 0)])

@@ -32,3 +32,9 @@ def test_scikit_learns_negated_errors_are_better_high() -> None:
 def test_where_the_name_does_not_tell_a_change_passes_within_a_tolerance_or_without_one() -> None:
     assert row("quality", 1, 2) == BaselineRow("quality", 1, 2, "other", True)
     assert not row("quality", 1, 2, Slack(0.5)).passed
+
+
+def test_a_tolerance_is_as_wide_as_it_is_written() -> None:
+    assert row("loss", 1, 1.1, Slack(0.1)).passed
+    assert row("loss", 1, 1.1, Slack(0.1, share=True)).passed
+    assert not row("loss", 1, 1.1001, Slack(0.1)).passed

@@ -103,7 +103,9 @@ def test_the_better_end_is_told_by_the_name(metric: str, end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "metric", ["accuracy_std", "accuracy_drop", "accuracyGap", "loss_reduction", "error_free_rate", "quality"]
+    "metric",
+    ["accuracy_std", "accuracy_drop", "accuracyGap", "loss_reduction", "error_free_rate", "quality"]
+    + ["neg_recall", "f1_negative", "one_minus_accuracy"],
 )
 def test_a_name_that_is_about_something_else_does_not_tell(metric: str) -> None:
     with pytest.raises(UsageError, match="does not tell"):

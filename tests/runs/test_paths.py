@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlproj.runs.paths import expand, glob_expression
+from mlproj.globs import glob_expression
+from mlproj.runs.paths import expand
 
 FILES = [
     "a.png",

@@ -118,7 +118,8 @@ class _Index:
     def _copied(self) -> dict[str, str]:
         copy, original = self.scratch / "index", self._located("index")
         if original.exists():
-            shutil.copyfile(original, copy)
+            # With its time: by that git tells which files may have changed in the very moment they were added.
+            shutil.copy2(original, copy)
         return {"GIT_INDEX_FILE": str(copy)}
 
     def _located(self, name: str) -> Path:

@@ -139,9 +139,12 @@ def unwatched_files(folder: Path) -> list[str]:
 
     Raises ``GitRefusal``.
     """
-    listed = ask_here(folder, [*SAFE, "ls-files", "-z", "-v", "--", "."]).decode("utf-8", "surrogateescape")
+    listed = ask_here(folder, [*SAFE, "ls-files", "-z", "-v", "--full-name", "--", ":(top)"]).decode(
+        "utf-8", "surrogateescape"
+    )
     entries = [entry for entry in listed.split("\0") if entry[:1].islower() or entry[:1] == "S"]
-    return [entry[2:] for entry in entries if os.path.lexists(folder / entry[2:])]
+    top = repository_above(folder) or folder
+    return [entry[2:] for entry in entries if os.path.lexists(top / entry[2:])]
 
 
 def changed_submodules(folder: Path) -> list[str]:
