@@ -20,9 +20,9 @@ LONGEST_TAG_VALUE = 5000  # as MLflow has it
 class Again:
     """A recorded run that is to be had again: ``snapshot`` is its source, in a tree of its own.
 
-    ``python`` is the version of its interpreter; ``variables`` are the deciding ones (``api.variables``), all that its
-    command had; ``None`` where that is not known. ``project`` is its name, which may be that of a folder. ``trusted`` says that it was the caller's own project, whose
-    container may have what it asks for.
+    ``python`` is the version of its interpreter; ``variables`` are the deciding ones (``api.variables``), all that
+    its command had; ``None`` where that is not known. ``project`` is its name, which may be that of a folder.
+    ``trusted`` says that it was the caller's own project, whose container may have what it asks for.
     """
 
     of: str
