@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from mlproj.api.decisive import BEFORE
 from mlproj.api.inputs import inputs_of
 from mlproj.api.request import RunRequest
 from mlproj.api.resolution import Resolved, made_by_runs
 from mlproj.errors import MlprojError
-from mlproj.runs.record import InputRecord
+from mlproj.runs.record import STANDARD_INPUT, InputRecord, RunRecord
 from mlproj.sources import Snapshot, take_snapshot
 from mlproj.sources.digest import stamp_of_folder
 
@@ -24,7 +26,29 @@ class Meanwhile:
     changed: tuple[str, ...] = ()
 
 
-def look_again(request: RunRequest, resolved: Resolved, inputs: Sequence[InputRecord]) -> Meanwhile:
+def look_again(
+    request: RunRequest, resolved: Resolved, record: RunRecord, decided_by: Mapping[str, str] | None
+) -> RunRecord:
+    """The record of a run whose command has ended, without a key if anything that decides is another one by now.
+
+    Such a run is of neither what was nor what is: it stands for no other. ``decided_by`` is what else decides now
+    (``api.decisive``), ``None`` where that cannot be told.
+    """
+    meanwhile = _compared(request, resolved, record.inputs)
+    if meanwhile.same and _is_alike(record.request.decided_by if record.request else {}, decided_by):
+        return record
+    return replace(record, source=replace(record.source, changed=list(meanwhile.changed)), result_key=None)
+
+
+def _is_alike(before: Mapping[str, str], now: Mapping[str, str] | None) -> bool:
+    """Whether what else decides is still the same, but for what the run has written itself or read away."""
+    if now is None:
+        return False
+    names = [name for name in {**before, **now} if BEFORE not in name and name != STANDARD_INPUT]
+    return all(before.get(name) == now.get(name) for name in names)
+
+
+def _compared(request: RunRequest, resolved: Resolved, inputs: Sequence[InputRecord]) -> Meanwhile:
     """Compare source and inputs with what they were when the run began. The tree of a fetched project is its own."""
     try:
         now = inputs_of(resolved)
@@ -50,10 +74,10 @@ def _source_now(request: RunRequest, resolved: Resolved) -> Snapshot:
     return take_snapshot(request.project, made_here)
 
 
-def _files(snapshot: Snapshot) -> Mapping[str, bytes]:
+def _files(snapshot: Snapshot) -> Mapping[str, Any]:
     """What is known of single files: of a repository those in the patch, of a folder all, if it is small."""
     if snapshot.kind != "git":
-        return {name: f"{kind} ".encode() + content for name, kind, content in snapshot.files}
+        return {each.name: each for each in snapshot.files}
     parts = (b"\n" + snapshot.patch).split(b"\ndiff --git ")[1:]
     return {_name(part.split(b"\n", 1)[0]): part for part in parts}
 

@@ -14,7 +14,7 @@ from mlproj import environments
 from mlproj.api import recording
 from mlproj.api.ahead import client_of
 from mlproj.api.beginning import KeptSource, begin_run, facts_of, keep_source, reused
-from mlproj.api.decisive import BEFORE, decisive, with_decisive
+from mlproj.api.decisive import decisive, with_decisive
 from mlproj.api.environment_choice import python_notice
 from mlproj.api.inputs import inputs_of
 from mlproj.api.interruption import Interrupted, interruptible
@@ -50,7 +50,7 @@ from mlproj.locks import HeldLock
 from mlproj.parameters.config import summary
 from mlproj.runs.artifacts import Signature
 from mlproj.runs.intake import Intake, open_intake
-from mlproj.runs.record import STANDARD_INPUT, RunRecord
+from mlproj.runs.record import RunRecord
 from mlproj.runs.result_key import result_key
 from mlproj.runs.store import LiveRun, finish, load, save
 from mlproj.runs.totals import with_totals
@@ -134,7 +134,6 @@ class _Walk:
         self.sampling: Sampling | None = None
         self.before: dict[str, Signature] = {}
         self.seal: Seal | None = None
-        self.environment: Environment | None = None
 
     def to_the_end(self, standby: Standby, kept: KeptSource) -> RunRecord:
         """Go the whole way; whatever happens on it, the run is closed."""
@@ -143,13 +142,13 @@ class _Walk:
         try:
             keep_source(kept, self.live.files)
             self.tracking = begin_tracking(self.uri, self.request, self.resolved, self.live, self.record, self.listener)
-            environment = self.environment = self._environment()
-            self._note_inputs()
+            environment = self._environment()
+            self.record = replace(self.record, inputs=inputs_of(self.resolved))
             self._seal(environment)
             self.before = outputs_before(self.resolved, self.live)
             self._open_tracking(environment)
             plan = self._plan(environment, standby)
-            self._note_decisive(environment)
+            self.record = with_decisive(self.record, self._decisive(environment))
             self._save()
             self.listener.starting(
                 self._mask(f"{self.resolved.entry_point_name}: {summary(self.resolved.config)}".rstrip(": "))
@@ -184,7 +183,7 @@ class _Walk:
                 self.held.release()
         if outcome.status == "failed" and self.resolved.entry_point.dialect == "mlflow" and self.record.command.shell:
             self.record = replace(self.record, notices=[*self.record.notices, _STOPPED_BY_A_STEP])
-        return self._stopped(self._with_outputs(outcome))
+        return self._stopped(self._with_outputs(outcome, environment))
 
     def _stopped(self, outcome: Outcome) -> RunRecord:
         """Close the run. Who stops a reproduction is not told that it came out differently: raises ``Interrupted``."""
@@ -213,12 +212,10 @@ class _Walk:
         self.record = recording.with_environment(self.record, environment)
         return environment
 
-    def _note_inputs(self) -> None:
-        self.record = replace(self.record, inputs=inputs_of(self.resolved))
-
-    def _note_decisive(self, environment: Environment) -> None:
-        caller = self._caller({} if environment.container is not None else os.environ)
-        self.record = with_decisive(self.record, decisive(self.resolved, environment, caller))
+    def _decisive(self, environment: Environment) -> dict[str, str]:
+        return decisive(
+            self.resolved, environment, self._caller({} if environment.container is not None else os.environ)
+        )
 
     def _seal(self, environment: Environment) -> None:
         if not self.resolved.hermetic:
@@ -351,12 +348,12 @@ class _Walk:
     def _mask(self, text: str) -> str:
         return mask_text(text, self.resolved.secrets)
 
-    def _with_outputs(self, outcome: Outcome) -> Outcome:
+    def _with_outputs(self, outcome: Outcome, environment: Environment) -> Outcome:
         """Keep the outputs, read the metrics among them; a missing output fails a run that finished."""
         problems: list[str] = []
-        if outcome.status == "finished":
-            self._look_again()
         try:
+            if outcome.status == "finished":
+                self._look_again(environment)
             kept = keep_outputs(self.resolved, self.live, self.before)
             if self.resolved.secrets:
                 kept = without_secret_names(kept, self.live.files.artifacts, self.resolved.secrets)
@@ -373,26 +370,13 @@ class _Walk:
             return replace(outcome, status="failed", exit_status=1, reason="; ".join(problems))
         return outcome
 
-    def _look_again(self) -> None:
-        """A run of which anything changed meanwhile is of neither what was nor what is: it stands for no other."""
-        meanwhile = look_again(self.request, self.resolved, self.record.inputs)
-        if meanwhile.same and self._is_decided_alike():
-            return
-        source = replace(self.record.source, changed=list(meanwhile.changed))
-        self.record = replace(self.record, source=source, result_key=None)
-        if meanwhile.changed and self.request.reuse:
-            self.listener.notice(f"changed while it ran: {', '.join(map(one_line, meanwhile.changed[:3]))}")
-
-    def _is_decided_alike(self) -> bool:
-        """Whether what else decides is still the same, but for what the run has written itself."""
-        first = self.record
-        assert self.environment is not None
+    def _look_again(self, environment: Environment) -> None:
+        decided_by = None
         with contextlib.suppress(OSError):
-            self._note_decisive(self.environment)
-        now, self.record = self.record, first
-        before, after = (each.request.decided_by if each.request else {} for each in (first, now))
-        names = {name for name in (*before, *after) if BEFORE not in name and name != STANDARD_INPUT}
-        return all(before.get(name) == after.get(name) for name in names)
+            decided_by = self._decisive(environment)
+        self.record = look_again(self.request, self.resolved, self.record, decided_by)
+        if (changed := self.record.source.changed) and self.request.reuse:
+            self.listener.notice(f"changed while it ran: {', '.join(map(one_line, changed[:3]))}")
 
     def _close(self, outcome: Outcome) -> RunRecord:
         """Write the final record and let go of the run."""
