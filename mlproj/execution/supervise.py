@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from mlproj.execution import terminal
 from mlproj.execution.masking import Masker
 from mlproj.execution.plan import Outcome, Plan, Status, Usage
+from mlproj.execution.run_log import RunLog
 from mlproj.processes import guarded
 
 # Above 128 KiB the C library takes each chunk's memory from the kernel anew, which costs as much as the copying.
@@ -183,7 +184,7 @@ def _close(standby: Standby) -> None:
 
 def _relay(standby: Standby, plan: Plan, observers: Observers, progress: _Progress) -> None:
     """Pass bytes on until the guardian has ended and the command's streams are empty."""
-    log = _Log(observers.log, progress.notices)
+    log = RunLog(observers.log, progress.notices)
     maskers = {name: Masker(plan.secrets) for name in ("stdout", "stderr")}
     targets = {"stdout": standby.streams.stdout, "stderr": standby.streams.stderr}
     events_from = standby.guardian.events
@@ -297,33 +298,6 @@ def _pass_through(target: int | None, chunk: bytes, standby: Standby, plan: Plan
     return True
 
 
-@dataclass
-class _Log:
-    """The stored log: a full disk stops it, and never the command."""
-
-    stream: BinaryIO
-    notices: list[str]
-    broken: bool = False
-
-    def write(self, data: bytes) -> None:
-        if data and not self.broken:
-            self._attempt(lambda: self.stream.write(data))
-
-    def flush(self) -> None:
-        if not self.broken:
-            self._attempt(self.stream.flush)
-
-    def _attempt(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except OSError as error:
-            self.broken = True
-            message = f"the log of this run is cut off here: {error.strerror}; the run goes on"
-            self.notices.append(message)
-            with contextlib.suppress(OSError):
-                os.write(2, f"mlproj: {message}\n".encode())
-
-
 @contextlib.contextmanager
 def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any:
     """Have signals reach the command for the length of a ``with`` block; in the main thread only (Python's rule)."""
@@ -333,9 +307,6 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
     guardian, lent = standby.guardian, standby.lent
 
     def pass_on(number: int, _: object) -> None:
-        if not standby.begun:  # what the guardian is told first has to be what to run
-            progress.early.append(number)
-            return
         if lent is not None and number in _KEYS and terminal.wants_keys_as_bytes(lent):
             os.write(lent.master, _KEYS[signal.Signals(number)])
             return
@@ -344,10 +315,7 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
         progress.kill_at = progress.kill_at or time.monotonic() + plan.grace_s
         guarded.end(guardian, number, 0.0 if again else plan.patience_s)
 
-    def suspend(number: int, _: object) -> None:
-        if not standby.begun:
-            progress.early.append(number)
-            return
+    def suspend(_: int, __: object) -> None:
         if lent is not None and terminal.wants_keys_as_bytes(lent):
             os.write(lent.master, _KEYS[signal.SIGTSTP])
             return
@@ -360,8 +328,12 @@ def _signals_passed_on(standby: Standby, plan: Plan, progress: _Progress) -> Any
             terminal.begin_raw(lent)
         guarded.pass_on(guardian, signal.SIGCONT)
 
-    handlers: dict[int, Any] = dict.fromkeys(_PASSED_ON, pass_on)
-    handlers[signal.SIGTSTP] = suspend
+    def once_begun(handler: Callable[[int, object], None]) -> Callable[[int, object], None]:
+        """What the guardian is told first has to be what to run: a signal before that waits in ``early``."""
+        return lambda number, frame: handler(number, frame) if standby.begun else progress.early.append(number)
+
+    handlers: dict[int, Any] = dict.fromkeys(_PASSED_ON, once_begun(pass_on))
+    handlers[signal.SIGTSTP] = once_begun(suspend)
     if lent is not None:
         handlers[signal.SIGWINCH] = lambda *_: terminal.take_size(lent)
     # What the caller ignores, nohup's SIGHUP say, stays ignored.
