@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # C0 and C1 controls (with ESC, so every ANSI and OSC sequence), and the marks that turn the reading direction
 # around (Unicode's UAX #9), by which a name can pose as another one. Newline and tab stay.
@@ -24,6 +24,12 @@ def brief(text: object, most: int = 200) -> str:
     """``one_line`` text of at most ``most`` characters, and an ellipsis for the rest."""
     line = one_line(text)
     return line if len(line) <= most else f"{line[:most]}…"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """A few names, each in a line's form, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(one_line, names[:most])) + more
 
 
 def is_text(text: str) -> bool:

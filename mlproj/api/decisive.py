@@ -15,13 +15,12 @@ from mlproj.files import sha256_of_file
 from mlproj.locations import cache_folder
 from mlproj.runs.inputs import digest_of_input
 from mlproj.runs.record import OF_CALLER, STANDARD_INPUT, RunRecord
-from mlproj.text import one_line
+from mlproj.text import listed
 
 # What stands in the names of outputs that the entry point writes too: they are others when it has run.
 BEFORE = " before"
 _EPOCH = "SOURCE_DATE_EPOCH"
 _IMPORTS = "PYTHONPATH"
-_LISTED = 3
 
 
 def decisive(resolved: Resolved, environment: Environment, caller: Mapping[str, str]) -> dict[str, str]:
@@ -37,7 +36,7 @@ def decisive(resolved: Resolved, environment: Environment, caller: Mapping[str, 
     if environment.kind == "system":
         found["PATH"] = caller.get("PATH", "")
         found |= dict(_programs(resolved, caller))
-    if value := _imports(resolved, caller):
+    if value := resolved.entry_point.environment_variables.get(_IMPORTS, caller.get(_IMPORTS)):
         found[_IMPORTS] = value
     if _has_data(0):
         found[STANDARD_INPUT] = "not recorded"
@@ -89,17 +88,16 @@ def _outputs_of_others(resolved: Resolved) -> Iterator[tuple[str, str]]:
                 yield f"{output.path}{BEFORE if output.path in own else ''}, an output of {name}", digest
 
 
-def _imports(resolved: Resolved, caller: Mapping[str, str]) -> str:
-    return resolved.entry_point.environment_variables.get(_IMPORTS, caller.get(_IMPORTS, ""))
+def undecided(resolved: Resolved, environment: Environment, found: Mapping[str, str]) -> Iterator[str]:
+    """What may decide and has no digest, each in words: a run with any of it stands for no other.
 
-
-def undecided(resolved: Resolved, environment: Environment, caller: Mapping[str, str]) -> Iterator[str]:
-    """What may decide and has no digest, each in words: a run with any of it stands for no other. Raises OSError."""
+    ``found`` is what ``decisive`` gave. Raises OSError.
+    """
     snapshot = resolved.snapshot
     if snapshot.left_out:
-        yield f"its source has changes of which no digest is kept: {_some(snapshot.left_out)}"
+        yield f"its source has changes of which no digest is kept: {listed(snapshot.left_out)}"
     if links := sorted(_links_outside(resolved)):
-        yield f"links in the project lead outside of it: {_some(links)} (`inputs` would have a digest)"
+        yield f"links in the project lead outside of it: {listed(links)} (`inputs` would have a digest)"
     if snapshot.kind == "git" and snapshot.tree is None:
         from mlproj.sources.git.here import GitRefusal
         from mlproj.sources.git.working_tree import changed_submodules, unwatched_files
@@ -109,14 +107,14 @@ def undecided(resolved: Resolved, environment: Environment, caller: Mapping[str,
         except GitRefusal:
             unwatched, inner = [], []
         if inner:
-            yield f"repositories within it have changes of which no digest is kept: {_some(inner)}"
+            yield f"repositories within it have changes of which no digest is kept: {listed(inner)}"
         if unwatched:
-            yield f"git is told (`git update-index`) to look away from changes: {_some(unwatched)}"
-    if _has_data(0):
+            yield f"git is told (`git update-index`) to look away from changes: {listed(unwatched)}"
+    if STANDARD_INPUT in found:
         yield "there is something on its standard input, which no record holds"
-    imports = _imports(resolved, caller).split(os.pathsep)
+    imports = found.get(_IMPORTS, "").split(os.pathsep)
     if outside := [each for each in imports if each and not _is_inside(resolved.loaded.folder / each, resolved)]:
-        yield f"${_IMPORTS} leads outside of the project: {_some(outside)}"
+        yield f"${_IMPORTS} leads outside of the project: {listed(outside)}"
     yield from _undecided_of_environment(resolved, environment)
 
 
@@ -127,10 +125,10 @@ def _undecided_of_environment(resolved: Resolved, environment: Environment) -> I
 
         volumes = [read_volume(each, resolved.loaded.folder) for each in docker.volumes]
         if outside := [each.source for each in volumes if not _is_inside(Path(each.source), resolved)]:
-            yield f"its container has folders or volumes that are no part of the project: {_some(outside)}"
+            yield f"its container has folders or volumes that are no part of the project: {listed(outside)}"
         if taken := _taken_from_caller(resolved):
             told = "under `reproducibility: {variables: […]}` they would be recorded"
-            yield f"its container has variables of the caller's: {_some(taken)} ({told})"
+            yield f"its container has variables of the caller's: {listed(taken)} ({told})"
     if environment.kind == "virtualenv" and environment.lock_text is not None:
         from mlproj.environments.lockfile import local_places, parse_lock
 
@@ -138,7 +136,7 @@ def _undecided_of_environment(resolved: Resolved, environment: Environment) -> I
         if outside := [
             each for each, editable in places.items() if editable and not _is_inside(folder / each, resolved)
         ]:
-            yield f"packages are installed as they are in folders outside of the project: {_some(outside)}"
+            yield f"packages are installed as they are in folders outside of the project: {listed(outside)}"
 
 
 def _links_outside(resolved: Resolved) -> Iterator[str]:
@@ -177,8 +175,3 @@ def _has_data(descriptor: int) -> bool:
     except OSError:
         return False
     return any(waiting)
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(map(one_line, names[:_LISTED])) + more

@@ -14,7 +14,7 @@ from mlproj.files import copy_file, sha256_of_file
 from mlproj.runs.paths import expand
 from mlproj.runs.record import FileRecord, RunRecord
 from mlproj.runs.store import Store, files_of
-from mlproj.text import one_line
+from mlproj.text import listed, one_line
 
 # In no source and no output, so that what a killed process leaves in it is taken for neither.
 _OWN_FOLDER = ".mlproj"
@@ -37,7 +37,7 @@ def another_below(record: RunRecord, project: Path) -> str | None:
     """A file that the run found in the place of an output, and left, and that is another one now."""
     found = {file.path: file.sha256 for file in declared_files(record)}
     names = [name for output in record.outputs for name in output.unwritten]
-    return next((name for name in names if not _is_there(project / name, found.get(name, ""))), None)
+    return next((name for name in names if not is_there(project / name, found.get(name, ""))), None)
 
 
 def put_back(store: Store, record: RunRecord, resolved: Resolved) -> str:
@@ -47,7 +47,7 @@ def put_back(store: Store, record: RunRecord, resolved: Resolved) -> str:
     """
     folder, project = files_of(store, record.id).artifacts, resolved.loaded.folder
     top = Path(os.path.realpath(project))
-    wanted = [each for each in written_files(record) if not _is_there(project / each.path, each.sha256)]
+    wanted = [each for each in written_files(record) if not is_there(project / each.path, each.sha256)]
     for file in wanted:
         if not Path(os.path.realpath((project / file.path).parent)).is_relative_to(top):
             raise MlprojError(f"the output {one_line(file.path)} would be put outside of the project")
@@ -84,7 +84,8 @@ def _scratch_in(project: Path) -> Iterator[Path]:
                 left.rmdir()
 
 
-def _is_there(target: Path, sha256: str) -> bool:
+def is_there(target: Path, sha256: str) -> bool:
+    """Whether a regular file with these bytes is at a place."""
     try:
         return not target.is_symlink() and sha256_of_file(target) == sha256
     except OSError:
@@ -108,5 +109,4 @@ def _others(record: RunRecord, resolved: Resolved) -> str:
         for each in expand(output.path, resolved.loaded.folder, None).files
         if each.path not in known
     ]
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return ", ".join(map(one_line, found[:3])) + more
+    return listed(found)

@@ -13,12 +13,11 @@ from mlproj.api import recording
 from mlproj.api.decisive import decisive, undecided, with_decisive
 from mlproj.api.hermetic import Seal, hermetic_variables
 from mlproj.api.inputs import inputs_of, without_digest
-from mlproj.api.put_back import another_below, declared_files, put_back
+from mlproj.api.put_back import another_below, declared_files, is_there, put_back
 from mlproj.api.request import Listener, RunRequest
 from mlproj.api.resolution import Resolved
 from mlproj.api.stores import open_settled_store
 from mlproj.api.variables import command_variables, deciding, with_defaults
-from mlproj.files import sha256_of_file
 from mlproj.locations import store_folder
 from mlproj.reproduction.causes import causes
 from mlproj.runs.record import RunRecord
@@ -93,8 +92,9 @@ def _draft(
         if resolved.hermetic and caller:
             caller = hermetic_variables(caller, resolved, Seal(Path(), None, ExitStack()))
         variables = with_defaults(command_variables(caller, environment, resolved), facts.committed_at)
-        reason = next(undecided(resolved, environment, caller), None)
-        record = with_decisive(record, decisive(resolved, environment, caller))
+        found = decisive(resolved, environment, caller)
+        reason = next(undecided(resolved, environment, found), None)
+        record = with_decisive(record, found)
     finally:
         if environment.held is not None:
             environment.held.release()
@@ -104,11 +104,4 @@ def _draft(
 
 def _damaged(store: Store, record: RunRecord) -> str | None:
     folder = files_of(store, record.id).artifacts
-    for file in declared_files(record):
-        try:
-            whole = sha256_of_file(folder / file.path) == file.sha256
-        except OSError:
-            whole = False
-        if not whole:
-            return file.path
-    return None
+    return next((each.path for each in declared_files(record) if not is_there(folder / each.path, each.sha256)), None)

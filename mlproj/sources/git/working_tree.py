@@ -13,7 +13,7 @@ from mlproj.sources.git.here import SAFE, GitRefusal, ask_here
 from mlproj.sources.git.patches import Changes, with_patch
 from mlproj.sources.git.remotes import remote_without_credentials
 from mlproj.sources.snapshot import Snapshot
-from mlproj.text import did_you_mean, one_line
+from mlproj.text import did_you_mean, listed, one_line
 
 _NOT_CONVERTING = ("", "false", "no", "off", "0")
 
@@ -78,8 +78,7 @@ def describe_worktree(folder: Path, outputs: Sequence[str] = ()) -> Snapshot:
         notes += ("core.autocrlf is set: what is unchanged comes back with the line ends that the commit has",)
     notes += tuple(f"the changes in the submodule `{one_line(name)}` are not recorded" for name in inner)
     if outer:
-        more = f" and {len(outer) - 1} more" if len(outer) > 1 else ""
-        notes += (f"changes outside of the project's folder are not recorded: {one_line(outer[0])}{more}",)
+        notes += (f"changes outside of the project's folder are not recorded: {listed(outer, 1)}",)
     snapshot = Snapshot(
         folder, "git", commit, branch, settings.remote, subdirectory, dirty, left_out=(*inner, *outer), notes=notes
     )
