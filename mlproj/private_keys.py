@@ -11,7 +11,8 @@ from pathlib import Path
 _MARK = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\s")
 _BELOW = re.compile(rb"^\s*" + _MARK.pattern, re.MULTILINE)
 _IN_PATCH = re.compile(rb"^[-+ ]\s*" + _MARK.pattern, re.MULTILINE)
-_ENOUGH = 1 << 16
+# How much of a file is looked at, in bytes.
+BEGINNING = 1 << 16
 
 
 def is_pem(name: str) -> bool:
@@ -27,7 +28,7 @@ def begins_private_key(beginning: bytes, name: str) -> bool:
 def is_private_key(path: Path, name: str) -> bool:
     """Whether a regular file is a private key; ``name`` is its path. Raises OSError."""
     with path.open("rb") as stream:
-        return begins_private_key(stream.read(_ENOUGH), name)
+        return begins_private_key(stream.read(BEGINNING), name)
 
 
 def patch_holds_private_key(patch: bytes) -> bool:

@@ -20,6 +20,7 @@ from mlproj.runs.find import better_end, find_to_compare
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import Store
 from mlproj.text import one_line
+from mlproj.tracking.metrics_outputs import as_number
 
 FORMATS = (".md", ".html", ".txt")
 _LARGEST_BASELINE = 64 << 20
@@ -96,7 +97,7 @@ def load_baseline(store: Store, text: str, of: tuple[str, str]) -> Baseline:
     path = Path(text)
     if path.suffix.lower() in (".json", ".zip") or path.is_file():
         found = dict(_flat(_metrics_in(path), ""))
-        numbers = {name: number for name, value in found.items() if (number := _number(value)) is not None}
+        numbers = {name: number for name, value in found.items() if (number := as_number(value)) is not None}
         return Baseline(text, numbers, frozenset(found.keys() - numbers.keys()))
     remote, at, which = text.partition("@")
     record = _on_remote(store, remote, which, of) if at and remote else find_to_compare(store, text, *of)
@@ -158,13 +159,6 @@ def _flat(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def judge_acceptance(store: Store, record: RunRecord, acceptance: Acceptance) -> Report:

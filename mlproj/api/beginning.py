@@ -13,7 +13,7 @@ from mlproj.api.stores import RUN_ID_VARIABLE, open_settled_store
 from mlproj.execution.masking import forms_of
 from mlproj.files import write_atomically
 from mlproj.locations import store_folder
-from mlproj.private_keys import begins_private_key
+from mlproj.private_keys import BEGINNING, begins_private_key
 from mlproj.runs.layout import RunFiles
 from mlproj.runs.record import RunRecord
 from mlproj.runs.store import LiveRun, begin, new_run_id
@@ -21,8 +21,6 @@ from mlproj.secret_names import looks_secret
 from mlproj.sources.digest import SourceFile, write_source_files
 from mlproj.sources.git.working_tree import CommitFacts, commit_facts
 from mlproj.text import one_line
-
-_BEGINNING = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _holds_secret(kept: KeptSource, secrets: Sequence[str]) -> str | None:
 def _looks_secret(files: Sequence[SourceFile]) -> str | None:
     """Why a folder's files are not to be kept, where one of them is called as files with secrets are, or is a key."""
     for name, _, content in files:
-        if looks_secret(name) or begins_private_key(content[:_BEGINNING], name):
+        if looks_secret(name) or begins_private_key(content[:BEGINNING], name):
             ways = "unless .mlprojignore names it, they are not kept with the run"
             return f"{one_line(name)} is among the project's files, as files with secrets are called: {ways}"
     return None

@@ -77,9 +77,7 @@ def pack_project(request: PackRequest, listener: Listener) -> Written:
         if (trouble := cache_trouble(error, cache)) is not None:
             raise PackagingError(trouble, hint=ANOTHER_CACHE) from None
         if error.errno in _OF_THE_DISK:
-            of_cache = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(cache)
-            what = f"the cache {one_line(cache)}" if of_cache else "the pack"
-            raise PackagingError(f"{what} could not be written: {error.strerror}") from None
+            raise PackagingError(f"the pack could not be written: {error.strerror}") from None
         raise UsageError(f"the project cannot be packed: {one_line(error)}") from None
     finally:
         release(snapshot)

@@ -18,10 +18,10 @@ def result_key(record: RunRecord) -> str | None:
     Of a commit the tree decides, not its message or its place in the history.
     """
     source, environment, asked = record.source, record.environment, record.request
-    if asked is None or environment.key is None or source.left_out or asked.secrets or asked.masked:
-        return None  # of a secret's value, which may decide as well, no record holds anything
-    if STANDARD_INPUT in asked.decided_by:
+    if asked is None or environment.key is None or source.left_out:
         return None
+    if asked.secrets or asked.masked or STANDARD_INPUT in asked.decided_by:
+        return None  # of a secret's value, which may decide as well, no record holds anything
     if source.kind == "git" and source.dirty and source.patch_sha256 is None:
         return None  # the patch was too large, or held a secret
     content = source.tree or source.commit or source.digest

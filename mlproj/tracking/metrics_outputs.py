@@ -86,10 +86,10 @@ def csv_rows(text: str, delimiter: str) -> Iterator[dict[str, Any]]:
 def _from_rows(rows: Iterable[Mapping[str, Any]], shown: str) -> tuple[list[MetricPoint], list[str]]:
     points = []
     for index, row in enumerate(rows):
-        if isinstance(row.get("name"), str) and _number(row.get("value")) is not None:
+        if isinstance(row.get("name"), str) and as_number(row.get("value")) is not None:
             row = {row["name"]: row["value"], **{key: row[key] for key in _STEPS if key in row}}
-        key = next((key for key in row if key.lower() in _STEPS and _number(row[key]) is not None), None)
-        step = _number(row[key]) if key is not None else None
+        key = next((key for key in row if key.lower() in _STEPS and as_number(row[key]) is not None), None)
+        step = as_number(row[key]) if key is not None else None
         place = index if step is None or not step.is_integer() else int(step)
         numbers = _numbers({name: value for name, value in row.items() if name != key}, "", 0)
         points += [MetricPoint(name, number, place) for name, number in numbers]
@@ -102,12 +102,13 @@ def _numbers(value: Any, name: str, depth: int) -> Iterator[tuple[str, float]]:
             for key, item in value.items():
                 yield from _numbers(item, f"{name}.{key}" if name else str(key), depth + 1)
         return
-    number = _number(value)
+    number = as_number(value)
     if number is not None and 0 < len(name) <= LONGEST_NAME:
         yield name, number
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """The number that a value of a metrics file is, or is the text of; ``None`` for what is none."""
     if not isinstance(value, (int, float, str)):
         return None
     try:

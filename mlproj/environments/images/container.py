@@ -54,8 +54,9 @@ def container_of(
             f"the Docker engine is on another machine, which has no `{one_line(outside[0])}` to mount",
             hint="declare a named volume (`data:/data`), or have the data in the project, which is copied there",
         )
-    user, reach = _user(wanted, engine), _reach(wanted, engine)
-    reach = reach if shares_folders else None
+    # A network of mlproj's own is made by that, also for an engine from which nothing of this machine is reached.
+    reach = _reach(wanted, engine)
+    user, reach = _user(wanted, engine), reach if shares_folders else None
     named = [volume for volume in volumes if not volume.source.startswith("/")]
     for volume in new_volumes(engine, named):
         report(f"a new volume of the engine: {one_line(volume.source)}")
