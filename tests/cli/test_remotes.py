@@ -124,13 +124,18 @@ def test_only_what_is_missing_is_sent(trained: list[str], cli: Any, bucket: Any)
     assert cli("runs", "--remote", bucket.url, "--json").json[0]["tags"]["stage"] == "final"
 
 
-def test_a_source_that_is_gone_stays_on_the_remote(
-    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path
-) -> None:
+@pytest.fixture
+def gone_here(trained: list[str], wine: Path, cli: Any, tmp_path: Path, own_home: Path) -> Path:
+    """A remote with the run `better`, whose source is not to be had any more from here."""
     remote = tmp_path / "remote"
     cli("push", remote, "better")
     (wine / "train.py").write_text("# another\n")
     shutil.rmtree(own_home / "runs" / trained[1] / "source")
+    return remote
+
+
+def test_a_source_that_is_gone_stays_on_the_remote(gone_here: Path, cli: Any, elsewhere: Any) -> None:
+    remote = gone_here
     cli("tag", "better", "stage=final")
     assert "without its source" in cli("push", remote, "better").err
     home = elsewhere()
@@ -364,12 +369,9 @@ def test_an_object_that_is_gone_is_named(trained: list[str], cli: Any, elsewhere
 
 
 def test_what_the_remote_has_no_more_is_not_kept_on_it(
-    trained: list[str], wine: Path, cli: Any, elsewhere: Any, tmp_path: Path, own_home: Path
+    gone_here: Path, trained: list[str], cli: Any, elsewhere: Any
 ) -> None:
-    remote = tmp_path / "remote"
-    cli("push", remote, "better")
-    (wine / "train.py").write_text("# another\n")
-    shutil.rmtree(own_home / "runs" / trained[1] / "source")
+    remote = gone_here
     source = json.loads(objects_of(remote)[listing_of(remote, trained[1])].read_text())
     digest = next(each["sha256"] for each in source if each["path"] == "source/train.py")
     objects_of(remote)[digest].unlink()
