@@ -66,7 +66,7 @@ def __dir__() -> list[str]:
 class _CallablePackage(ModuleType):
     """``mlproj.runs`` is the package that holds the store, and the function that asks it."""
 
-    def __call__(self, filter: str = "", order_by: str = "", limit: int | None = None) -> list[Run]:  # noqa: A002
+    def __call__(self, filter: str = "", order_by: str = "", limit: int | None = None) -> list[Run]:  # noqa: A002  the option's name
         from mlproj.api.public import runs
 
         return runs(filter, order_by, limit)

@@ -113,7 +113,7 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
@@ -126,7 +126,7 @@ class _Commands(click.Group):
             raise click.UsageError(f"No such command `{one_line(args[0])}`.{near}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature
         for section in dict.fromkeys(section for _, section in COMMANDS.values()):
             rows = [(name, SUMMARIES[name]) for name, (_, own) in COMMANDS.items() if own == section]
             with formatter.section(section):
@@ -186,8 +186,8 @@ def _open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  it stays open for as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  it stays open for as long as the process lives
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

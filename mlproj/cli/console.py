@@ -64,13 +64,13 @@ def warn(message: str) -> None:
 
 def _to_stderr(text: str) -> None:
     with contextlib.suppress(OSError):  # a terminal whose window was closed: nobody is there to read it
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  this is where all is printed
 
 
 def out(text: str = "") -> None:
     """Print a line of a command's result, on stdout. What came from outside has been made printable by the caller."""
     try:
-        print(text)  # noqa: T201
+        print(text)  # noqa: T201  this is where all is printed
     except OSError as error:
         raise _unwritable(error) from None
 

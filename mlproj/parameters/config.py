@@ -190,7 +190,7 @@ def _placed_path(parameter: Parameter, text: str, base_folder: Path, around: Sur
 
         if not path.is_file() or sha256_of_file(path) != parameter.sha256:
             raise InvalidValueError(f"`{one_line(path)}` does not have the SHA-256 that the manifest gives")
-    project = Path(os.path.abspath(around.project_folder))  # noqa: PTH100
+    project = Path(os.path.abspath(around.project_folder))  # noqa: PTH100  a link keeps its name
     inside = path.is_relative_to(project)
     return str(path), path.relative_to(project).as_posix() if inside else str(path)
 
@@ -200,7 +200,7 @@ def _placed_uri(_: Parameter, text: str, base_folder: Path, __: Surroundings) ->
 
     if is_url(text):
         return text, without_credentials(text)
-    placed = os.path.abspath(base_folder / text)  # noqa: PTH100
+    placed = os.path.abspath(base_folder / text)  # noqa: PTH100  a link keeps its name
     return placed, placed
 
 

@@ -53,7 +53,7 @@ def _local_paths(entry_point: EntryPoint, config: Config) -> Iterator[tuple[str,
 
 
 def _inside_the_project(path: Path, project: Path) -> str | None:
-    for place, folder in ((path, Path(os.path.abspath(project))), (path.resolve(), project.resolve())):  # noqa: PTH100
+    for place, folder in ((path, Path(os.path.abspath(project))), (path.resolve(), project.resolve())):  # noqa: PTH100  a link keeps its name
         if place.is_relative_to(folder):
             return place.relative_to(folder).as_posix()
     return None

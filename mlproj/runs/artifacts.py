@@ -145,7 +145,7 @@ def _note_old(request: OutputRequest, old: list[FoundFile], collected: Collected
 def _logged_files(artifacts: Path) -> list[str]:
     found = []
     for root, _, names in os.walk(artifacts):
-        found += [os.path.relpath(os.path.join(root, name), artifacts) for name in names]  # noqa: PTH118
+        found += [os.path.relpath(os.path.join(root, name), artifacts) for name in names]  # noqa: PTH118  texts
     return found
 
 

@@ -76,7 +76,7 @@ def curve_points(
         # Points come in the order of time nearly always, so that shares of the steps, which have an index, will do.
         total, begin, end = _extent(store, values, looked_at, bound)
         if total <= most:
-            statement = f"SELECT step, at_ms, value FROM metric_points WHERE {looked_at} ORDER BY step, rowid"  # noqa: S608
+            statement = f"SELECT step, at_ms, value FROM metric_points WHERE {looked_at} ORDER BY step, rowid"  # noqa: S608  what is put in is our own, and values are bound
             points = store.connection.execute(statement, bound).fetchall()
         else:
             # A query for each share, not one that groups by share: that would sort all points first.
@@ -87,7 +87,7 @@ def curve_points(
                 for extreme in ("min", "max"):
                     # With one min() or max() in it, SQLite takes the other columns from the row that has it.
                     row = store.connection.execute(
-                        f"SELECT step, rowid, at_ms, value, {extreme}(value) FROM metric_points "  # noqa: S608
+                        f"SELECT step, rowid, at_ms, value, {extreme}(value) FROM metric_points "  # noqa: S608  what is put in is our own, and values are bound
                         f"WHERE {where} AND step BETWEEN ? AND ?",
                         share,
                     ).fetchone()
@@ -108,12 +108,12 @@ def curve_points(
 def _extent(store: Store, values: list[Any], looked_at: str, bound: list[Any]) -> tuple[int, int, int]:
     """How many points there are to look at, and the first and the last of their steps."""
     if len(bound) > len(values):
-        statement = f"SELECT count(*), min(step), max(step) FROM metric_points WHERE {looked_at}"  # noqa: S608
+        statement = f"SELECT count(*), min(step), max(step) FROM metric_points WHERE {looked_at}"  # noqa: S608  what is put in is our own, and values are bound
         found: tuple[int, int, int] = store.connection.execute(statement, bound).fetchone()
         return found
     # Of a whole curve the ends are those of its index, and how many points it has is known: none has to be read.
     ends = [
-        store.connection.execute(f"SELECT {end}(step) FROM metric_points WHERE {looked_at}", values).fetchone()[0]  # noqa: S608
+        store.connection.execute(f"SELECT {end}(step) FROM metric_points WHERE {looked_at}", values).fetchone()[0]  # noqa: S608  what is put in is our own, and values are bound
         for end in ("min", "max")
     ]
     if ends[0] is None:

@@ -139,7 +139,7 @@ def _condition(text: str, node: Node, now: float) -> Sql:
     else:
         condition, values = _on_text(text, node, "each.number" if section == "params" else None)
     # By the index of names and values: to look each run up would take twice as long.
-    return f"runs.number IN (SELECT each.run FROM {section} AS each WHERE each.name = ? AND {condition})", [  # noqa: S608
+    return f"runs.number IN (SELECT each.run FROM {section} AS each WHERE each.name = ? AND {condition})", [  # noqa: S608  what is put in is our own, and values are bound
         name,
         *values,
     ]

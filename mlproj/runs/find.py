@@ -109,7 +109,7 @@ def _marked(store: Store, name: str, trashed: bool, of: tuple[str, str] | None =
     values = [] if of is None else [plain(each) for each in of]
     if match := re.fullmatch("@last(?:~([0-9]{1,9}))?", name):
         own = f"parent IS NULL AND {_trash_condition(trashed)}"
-        statement = f"SELECT id FROM runs WHERE {own} {among} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
+        statement = f"SELECT id FROM runs WHERE {own} {among} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608  what is put in is our own, and values are bound
         return [row[0] for row in _rows(store, statement, *values, int(match[1] or 0))]
     if word not in ("@best", "@min", "@max") or not metric:
         raise UsageError(
@@ -122,7 +122,7 @@ def _marked(store: Store, name: str, trashed: bool, of: tuple[str, str] | None =
     order = "ASC" if (better_end(metric) if word == "@best" else word[1:]) == "min" else "DESC"
     statement = f"""SELECT runs.id FROM metrics JOIN runs ON runs.number = metrics.run
         WHERE metrics.name = ? AND metrics.value IS NOT NULL AND status = 'finished'
-        AND {_trash_condition(trashed)}{among} ORDER BY metrics.value {order}, runs.id DESC LIMIT 1"""  # noqa: S608
+        AND {_trash_condition(trashed)}{among} ORDER BY metrics.value {order}, runs.id DESC LIMIT 1"""  # noqa: S608  what is put in is our own, and values are bound
     return [row[0] for row in _rows(store, statement, plain(metric), *values)]
 
 

@@ -41,7 +41,7 @@ def search_ids(
     joins, terms, join_values = compile_order(order_by) if order_by.strip() else ("", "", [])
     where = "IS NOT NULL" if trashed else "IS NULL"
     order = f"{terms}, runs.id DESC" if terms else "runs.id DESC"
-    statement = f"SELECT runs.id FROM runs {joins} WHERE runs.deleted_at {where} AND {condition} ORDER BY {order}"  # noqa: S608
+    statement = f"SELECT runs.id FROM runs {joins} WHERE runs.deleted_at {where} AND {condition} ORDER BY {order}"  # noqa: S608  what is put in is our own, and values are bound
     if limit is not None:
         statement += " LIMIT ?"
         values = [*values, max(0, min(limit, 1 << 60))]

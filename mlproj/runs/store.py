@@ -187,7 +187,7 @@ def shown_id(store: Store, run_id: str, shortest: int = 8) -> str:
     """
     with explained(store.folder):
         neighbours = [
-            store.connection.execute(f"SELECT {end}(id) FROM runs WHERE id {sign} ?", (run_id,)).fetchone()[0]  # noqa: S608
+            store.connection.execute(f"SELECT {end}(id) FROM runs WHERE id {sign} ?", (run_id,)).fetchone()[0]  # noqa: S608  what is put in is our own, and values are bound
             for end, sign in (("max", "<"), ("min", ">"))
         ]
     common = max((_common_length(run_id, other) for other in neighbours if other), default=0)

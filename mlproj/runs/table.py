@@ -132,7 +132,7 @@ def _sorted(store: Store, selection: Selection, first: int, most: int, more: Sql
     # SQLite would find all runs of a status first and sort them, where the order has the first page at its beginning.
     along = _scan(selection) if terms else "INDEXED BY sqlite_autoindex_runs_1"
     statement = (
-        f"SELECT runs.number FROM runs {along} {joins} WHERE {condition} AND {more[0]} "  # noqa: S608
+        f"SELECT runs.number FROM runs {along} {joins} WHERE {condition} AND {more[0]} "  # noqa: S608  what is put in is our own, and values are bound
         f"ORDER BY {order} LIMIT ? OFFSET ?"
     )
     rows = store.connection.execute(statement, [*join_values, *values, *more[1], most, first])
@@ -168,7 +168,7 @@ def _by_index(
     statement = f"SELECT count(*) {meant}"
     known = store.connection.execute(statement, [name, *values]).fetchone()[0]
     without = (
-        f"NOT EXISTS (SELECT 1 FROM {section} AS each WHERE each.run = runs.number AND each.name = ? "  # noqa: S608
+        f"NOT EXISTS (SELECT 1 FROM {section} AS each WHERE each.run = runs.number AND each.name = ? "  # noqa: S608  what is put in is our own, and values are bound
         f"AND each.{number} IS NOT NULL)"
     )
     # Without the metric there is nothing more to order by; a parameter may have a text.
@@ -191,7 +191,7 @@ def _condition(selection: Selection) -> Sql:
 def names_of(store: Store, runs: Sequence[TableRun], section: str) -> list[str]:
     """The names of parameters, metrics or tags that any of the runs has, those of the first run first."""
     numbers = [run.number for run in runs]
-    rows = _of_runs(store, f"SELECT run, name FROM {section} WHERE run IN ({_marks(numbers)})", numbers)  # noqa: S608
+    rows = _of_runs(store, f"SELECT run, name FROM {section} WHERE run IN ({_marks(numbers)})", numbers)  # noqa: S608  what is put in is our own, and values are bound
     place = {number: index for index, number in enumerate(numbers)}
     return list(dict.fromkeys(name for _, name in sorted(rows, key=lambda row: place[row[0]])))
 
@@ -208,7 +208,7 @@ def cells_of(store: Store, runs: Sequence[TableRun], columns: Iterable[Column]) 
         number = {"params": "number", "metrics": "value", "tags": "NULL"}[section]
         rows = _of_runs(
             store,
-            f"SELECT run, name, value, {number} FROM {section} "  # noqa: S608
+            f"SELECT run, name, value, {number} FROM {section} "  # noqa: S608  what is put in is our own, and values are bound
             f"WHERE run IN ({_marks(numbers)}) AND name IN ({_marks(names)})",
             [*numbers, *names],
         )
@@ -237,7 +237,7 @@ def tally(store: Store, attribute: str, *, trashed: bool = False) -> list[tuple[
     """How many runs each experiment, or each project, has, by name."""
     column = {"experiment": "experiment", "project": "project"}[attribute]
     where = "IS NOT NULL" if trashed else "IS NULL"
-    statement = f"SELECT {column}, count(*) FROM runs WHERE deleted_at {where} GROUP BY {column} ORDER BY {column}"  # noqa: S608
+    statement = f"SELECT {column}, count(*) FROM runs WHERE deleted_at {where} GROUP BY {column} ORDER BY {column}"  # noqa: S608  what is put in is our own, and values are bound
     return [(str(name or ""), int(count)) for name, count in _of_runs(store, statement, [])]
 
 
@@ -246,7 +246,7 @@ def groups_of(store: Store, selection: Selection, key: Column, first: int, most:
     value, join, join_values = _grouping(key)
     condition, values = _condition(selection)
     statement = (
-        f"SELECT {value} AS grouped_by, count(*) FROM runs {join} WHERE {condition} "  # noqa: S608
+        f"SELECT {value} AS grouped_by, count(*) FROM runs {join} WHERE {condition} "  # noqa: S608  what is put in is our own, and values are bound
         "GROUP BY grouped_by ORDER BY count(*) DESC, grouped_by LIMIT ? OFFSET ?"
     )
     rows = _of_runs(store, statement, [*join_values, *values, most, first])
@@ -258,7 +258,7 @@ def runs_of_group(
 ) -> list[TableRun]:
     """``most`` runs of a group from the ``first`` on, in the order asked for."""
     grouped, join, join_values = _grouping(key)
-    inner = f"SELECT runs.number FROM runs {join} WHERE CAST({grouped} AS TEXT) IS ?"  # noqa: S608
+    inner = f"SELECT runs.number FROM runs {join} WHERE CAST({grouped} AS TEXT) IS ?"  # noqa: S608  what is put in is our own, and values are bound
     with explained(store.folder):
         more: Sql = (f"runs.number IN ({inner})", [*join_values, value])
         numbers = _sorted(store, selection, first, most, more)
@@ -275,7 +275,7 @@ def spreads_of(
             ORDER BY runs.id DESC LIMIT {_MOST_SPREAD})
         SELECT newest.grouped_by, spread.name, avg(spread.value), min(spread.value), max(spread.value), count(*)
         FROM newest CROSS JOIN metrics AS spread ON spread.run = newest.number
-        WHERE spread.name IN ({_marks(metrics)}) AND spread.value IS NOT NULL GROUP BY 1, 2"""  # noqa: S608
+        WHERE spread.name IN ({_marks(metrics)}) AND spread.value IS NOT NULL GROUP BY 1, 2"""  # noqa: S608  what is put in is our own, and values are bound
     rows = _of_runs(store, statement, [*join_values, *values, *metrics])
     return {(None if row[0] is None else str(row[0]), row[1]): Spread(*row[2:]) for row in rows}
 
@@ -294,7 +294,7 @@ def sampled_curves(store: Store, runs: Sequence[TableRun], metric: str, most: in
     """
     curves: dict[int, list[float]] = {}
     numbers = [run.number for run in runs]
-    asked = f"SELECT run, points, step FROM metrics WHERE run IN ({_marks(numbers)}) AND name = ?"  # noqa: S608
+    asked = f"SELECT run, points, step FROM metrics WHERE run IN ({_marks(numbers)}) AND name = ?"  # noqa: S608  what is put in is our own, and values are bound
     for number, points, last in _of_runs(store, asked, [*numbers, metric]):
         if points <= most * 4:
             statement = "SELECT value FROM metric_points WHERE run = ? AND name = ? ORDER BY step, rowid"

@@ -106,7 +106,7 @@ def _address(uri: str) -> _Address | None:
             return _Address(place, unquote(subdirectory), False)
     place, _, subdirectory = uri.partition("#")
     # Not there, or a pipe: better said here than by a kind of source that was not meant.
-    if _has_ending(place) and not os.path.isdir(_expanded(place)) and not _REMOTE_PATH.match(place):  # noqa: PTH112
+    if _has_ending(place) and not os.path.isdir(_expanded(place)) and not _REMOTE_PATH.match(place):  # noqa: PTH112  Path's raises for names too long
         return _Address(place, unquote(subdirectory), False)
     return None
 
